@@ -1,0 +1,61 @@
+"""The few collective operations that the project needs; with one process each is the identity."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+def is_distributed() -> bool:
+    """Whether this process is one of several that train or evaluate together."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def rank() -> int:
+    """This process's number, from 0."""
+    return dist.get_rank() if is_distributed() else 0
+
+
+def world_size() -> int:
+    """How many processes work together."""
+    return dist.get_world_size() if is_distributed() else 1
+
+
+def global_mean(tensor: Tensor) -> Tensor:
+    """The mean of ``tensor`` over ranks, differentiable: for loss terms and statistics that are not means of per-image terms."""
+    if not is_distributed():
+        return tensor
+    from torch.distributed.nn.functional import all_reduce
+
+    return all_reduce(tensor) / dist.get_world_size()
+
+
+def global_sum(tensor: Tensor) -> Tensor:
+    """The sum of ``tensor`` over ranks."""
+    if is_distributed():
+        tensor = tensor.clone()
+        dist.all_reduce(tensor)
+    return tensor
+
+
+def any_rank(flag: bool, device: torch.device) -> bool:
+    """Whether ``flag`` is set on at least one rank; every rank has to ask."""
+    if not is_distributed():
+        return flag
+    flags = torch.tensor(int(flag), device=device)
+    dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+    return bool(flags.item())
+
+
+def barrier() -> None:
+    """Wait for all ranks."""
+    if is_distributed():
+        dist.barrier()
+
+
+def broadcast_buffers(module: nn.Module) -> None:
+    """Give every rank rank 0's buffers: Lightning's manual optimisation lets BatchNorm's running statistics drift apart."""
+    if is_distributed():
+        for buffer in module.buffers():
+            dist.broadcast(buffer, src=0)

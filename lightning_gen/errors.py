@@ -1,0 +1,35 @@
+"""Errors that a user can act on: one line, an exit code, never a traceback."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Bad input: the message names the key, the value and what was expected. The command line prints it and exits with ``exit_code``."""
+
+    exit_code = 2
+
+
+class NonFiniteLossError(UserError):
+    """A loss term became NaN or infinite; every rank stops together."""
+
+    exit_code = 3
+
+
+class Preempted(UserError):
+    """SIGTERM or SIGUSR1 arrived: the run saved itself between two steps and can be resumed."""
+
+    exit_code = 75
+
+
+def did_you_mean(name: str, options: Iterable[str]) -> str:
+    """The ending of an error line: the nearest of ``options`` when one is near, otherwise all of them when they are few."""
+    options = sorted(options)
+    # Compare without case, so that "dcgan" finds "DCGAN".
+    by_lower = {option.lower(): option for option in reversed(options)}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {by_lower[near[0]]!r}?"
+    return f"expected one of {', '.join(options)}" if 0 < len(options) <= 12 else "no near match"

@@ -1,0 +1,107 @@
+r"""The pixel contract: every range, bit depth and dequantization of the project is defined here and nowhere else.
+
+Batches are uint8 in [0, 255]. Data of n bits has 2^n levels; level l is stored as the byte round(255 l / (2^n - 1)), so that one bit is
+black or white, and :func:`to_levels` finds l again. Models work on one of three float forms: the unit range [0, 1], the symmetric range
+[-1, 1], or the dequantized range [0, 1) in which a level is an interval of width 2^-n.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class UniformNoise(Protocol):
+    """What dequantization needs of a noise source (see :mod:`lightning_gen.noise`)."""
+
+    def uniform(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """Uniform draws in [0, 1) of shape ``(B, *shape)``."""
+
+
+def is_image(data_shape: list[int] | tuple[int, ...]) -> bool:
+    """Whether ``data_shape`` means uint8 images (C, H, W); length 1 means float32 vectors."""
+    return len(data_shape) == 3
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """uint8 to [0, 1], in the default float type."""
+    return images.to(torch.get_default_dtype()) / 255
+
+
+def to_symmetric(images: Tensor) -> Tensor:
+    """uint8 to [-1, 1], in the default float type."""
+    return images.to(torch.get_default_dtype()) / 127.5 - 1
+
+
+def from_unit(values: Tensor) -> Tensor:
+    """[0, 1] to the nearest uint8; values outside are clamped."""
+    return (values * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+def from_symmetric(values: Tensor) -> Tensor:
+    """[-1, 1] to the nearest uint8; values outside are clamped."""
+    return from_unit((values + 1) / 2)
+
+
+def to_levels(images: Tensor, num_bits: int) -> Tensor:
+    """uint8 to the levels 0 ... 2^n - 1 (uint8): the n leading bits."""
+    return images >> (8 - num_bits)
+
+
+def from_levels(levels: Tensor, num_bits: int) -> Tensor:
+    """Levels 0 ... 2^n - 1 to the bytes that stand for them: the inverse of :func:`to_levels`."""
+    return (levels.to(torch.float32) * (255 / (2**num_bits - 1))).round().to(torch.uint8)
+
+
+def reduce_bits(images: Tensor, num_bits: int) -> Tensor:
+    """uint8 images rounded down to 2^n levels; nothing happens at 8 bits, and applying it twice changes nothing."""
+    return images if num_bits == 8 else from_levels(to_levels(images, num_bits), num_bits)
+
+
+def dequantize(images: Tensor, noise: UniformNoise, num_bits: int = 8) -> Tensor:
+    r"""Uniform dequantization :math:`y = (l + u) / 2^n`, u uniform in [0, 1) (Theis et al., 2016, arXiv:1511.01844).
+
+    Since a density's integral over a level's cell is its probability, :math:`\log P(x) \ge E_u[\log p(y)] - D n \log 2`.
+    """
+    levels = to_levels(images, num_bits).to(torch.get_default_dtype())
+    u = noise.uniform("dequantize", tuple(images.shape[1:])).to(levels)
+    return (levels + u) / 2**num_bits
+
+
+def cell_log_volume(data_shape: list[int] | tuple[int, ...], num_bits: int) -> float:
+    """log of the volume of one level's cell after :func:`dequantize`, in nats: add it to a log-density to get a log-mass. Zero for vectors."""
+    return -math.prod(data_shape) * num_bits * math.log(2) if is_image(data_shape) else 0.0
+
+
+def bits_per_dim(log_prob: Tensor, data_shape: list[int] | tuple[int, ...]) -> Tensor:
+    r"""Nats to bits per dimension: :math:`-\log P(x) / (D \log 2)`."""
+    return -log_prob / (math.prod(data_shape) * math.log(2))
+
+
+def make_grid(images: Tensor, num_columns: int | None = None, padding: int = 1, min_size: int = 32) -> Tensor:
+    """uint8 ``(N, C, H, W)`` to one RGB picture ``(3, H', W')``, row by row; small images are enlarged without smoothing to ``min_size``."""
+    images = images.cpu()
+    if images.shape[1] == 1:
+        images = images.expand(-1, 3, -1, -1)
+    enlarge = max(1, math.ceil(min_size / max(images.shape[-2:])))
+    images = images.repeat_interleave(enlarge, dim=-1).repeat_interleave(enlarge, dim=-2)
+    count, channels, height, width = images.shape
+    columns = num_columns or math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    grid = torch.full((channels, rows * (height + padding) + padding, columns * (width + padding) + padding), 127, dtype=torch.uint8)
+    for index, image in enumerate(images):
+        top = padding + (index // columns) * (height + padding)
+        left = padding + (index % columns) * (width + padding)
+        grid[:, top : top + height, left : left + width] = image
+    return grid
+
+
+def save_png(picture: Tensor, path: str) -> None:
+    """Write one uint8 picture ``(1 or 3, H, W)`` as a PNG file."""
+    from PIL import Image
+
+    pixels = picture.cpu().permute(1, 2, 0).numpy()
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(path, format="PNG")

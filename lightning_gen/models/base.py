@@ -1,0 +1,285 @@
+r"""The contract that every model of every family keeps: hyperparameters, progress, noise, averaged weights, and what a checkpoint holds."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from lightning_gen import noise as noise_module
+from lightning_gen.errors import UserError
+from lightning_gen.models.capabilities import capabilities_of
+from lightning_gen.models.guard import FiniteGuard
+from lightning_gen.noise import IndexedNoise, Noise, StepNoise, stable_hash
+from lightning_gen.registry import Spec, class_path
+
+Batch = tuple[Tensor, Tensor]
+"""uint8 images ``(B, C, H, W)`` (or float32 vectors ``(B, D)``) and int64 labels ``(B,)`` or ``(B, A)``."""
+
+Weights = Literal["ema", "live"]
+
+CHECKPOINT_KEY = "lightning_gen"
+
+
+class GenerativeModel(pl.LightningModule):
+    """A generative model of images, trained by Lightning.
+
+    A subclass takes the data's description as its first arguments (the command line links them from the data), calls
+    ``super().__init__`` with them and builds its networks in ``build_*`` methods. Hyperparameters are plain data: int, float, str, bool,
+    list, or a spec ``{class_path, init_args}`` of one of the allowed classes.
+
+    Args:
+        data_shape: ``[C, H, W]`` of uint8 images, or ``[D]`` of float32 vectors.
+        num_bits: bits per pixel of the data, 1 to 8.
+        num_classes: number of label classes; 0 when there are none.
+        num_attributes: number of binary attributes that serve as labels; 0 when there are none.
+        conditional: whether the model is given the labels.
+    """
+
+    family: str = ""
+    """autoregressive, flow, autoencoder, gan or diffusion."""
+    density: str = "implicit"
+    """``explicit exact``, ``explicit bound`` or ``implicit``."""
+    paper: str = ""
+    """Authors, year and arXiv id."""
+    averaged_networks: tuple[str, ...] = ()
+    """The attributes of which an exponential moving average (EMA) is worth keeping: what samples, never a discriminator."""
+
+    def __init__(
+        self, data_shape: list[int], num_bits: int = 8, num_classes: int = 0, num_attributes: int = 0, conditional: bool = False
+    ) -> None:
+        super().__init__()
+        if len(data_shape) not in (1, 3) or min(data_shape) < 1:
+            raise UserError(f"model.data_shape: expected [channels, height, width] or [dimensions], got {list(data_shape)}")
+        if not 1 <= num_bits <= 8:
+            raise UserError(f"model.num_bits: expected 1 to 8, got {num_bits}")
+        if conditional and not (num_classes or num_attributes):
+            raise UserError("model.conditional: the data has no labels to condition on; expected conditional: false")
+        self.data_shape = tuple(data_shape)
+        self.num_bits = num_bits
+        self.num_classes = num_classes
+        self.num_attributes = num_attributes
+        self.conditional = conditional
+        self.images_seen = 0
+        self.batches_seen = 0
+        self.data_initialized = False
+        self.ema: nn.ModuleDict | None = None
+        self.training_seed = 0
+        self.training_noise: Literal["step", "indexed"] = "step"
+        self.data_spec: Spec | None = None
+        self.guard = FiniteGuard()
+        self.last_batch: Batch | None = None
+
+    # What a subclass may add.
+
+    def initialize_from_data(self, batch: Batch, noise: Noise) -> None:
+        """Data-dependent initialisation (ActNorm, weight normalisation, codebooks) on the first training batch.
+
+        Runs once per training, on every rank, before the first step, and is skipped on resume. Statistics have to be reduced over
+        ranks (:func:`lightning_gen.distributed.global_mean`).
+        """
+
+    # Labels.
+
+    def condition(self, labels: Tensor | None) -> Tensor | None:
+        """The labels that the networks get: None for an unconditional model; a conditional model refuses to go without."""
+        if not self.conditional:
+            return None
+        if labels is None:
+            raise UserError(f"labels: {type(self).__name__} is conditional; expected labels, got none")
+        return labels
+
+    def refuse_labels(self, labels: Tensor | None) -> None:
+        """An unconditional model does not silently ignore labels that somebody asked for."""
+        if labels is not None and not self.conditional:
+            raise UserError(f"labels: {type(self).__name__} was trained without labels (model.conditional: false)")
+
+    # Progress and randomness: functions of (seed, step, rank), so that ranks never share noise and a resumed run continues exactly.
+
+    @property
+    def world_size(self) -> int:
+        """Number of processes that train this model."""
+        return self._trainer.world_size if self._trainer is not None else 1
+
+    def step_noise(self, batch: Batch) -> Noise:
+        """The noise of the current training step for this rank's part of the global batch."""
+        count = len(batch[0])
+        if self.training_noise == "indexed":
+            start = self.images_seen - count * self.world_size + count * self.global_rank
+            return IndexedNoise(stable_hash(self.training_seed, "training"), range(start, start + count), self.device)
+        return StepNoise(count, self.training_seed, self.batches_seen, self.global_rank, self.device)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Count the batch, key every generator by it, and initialise from data when it is the first."""
+        self.images_seen += len(batch[0]) * self.world_size
+        self.batches_seen += 1
+        self.last_batch = batch
+        torch.manual_seed(stable_hash(self.training_seed, self.batches_seen, self.global_rank, "ambient") >> 1)
+        self._apply_learning_rate_schedule()
+        if not self.data_initialized:
+            with torch.no_grad():
+                self.initialize_from_data(batch, self.step_noise(batch))
+            self.data_initialized = True
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Log the terms of the loss on a validation batch, with noise keyed by the position in the validation order."""
+        block = batch_idx * self.world_size + self.global_rank
+        noise = IndexedNoise(0, range(block * noise_module.BLOCK, block * noise_module.BLOCK + len(batch[0])), self.device)
+        terms = self.validation_terms(batch, noise)
+        self.log_dict({f"val/{name}": value for name, value in terms.items()}, batch_size=len(batch[0]), sync_dist=True)
+
+    def validation_terms(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
+        """Named terms to log on a validation batch; none unless the family defines them."""
+        return {}
+
+    def log_terms(self, terms: Mapping[str, Tensor]) -> None:
+        """Log the named terms of one training step and watch them for NaN and infinity."""
+        self.guard.watch(self, terms)
+        self.log_dict({f"train/{name}": value.detach() for name, value in terms.items()}, prog_bar=False)
+
+    # Learning rate: a function of images seen, hence nothing to save or to step.
+
+    def learning_rate_factor(self) -> float:
+        """What the optimisers' learning rates are multiplied with at ``images_seen``."""
+        return 1.0
+
+    def _apply_learning_rate_schedule(self) -> None:
+        factor = self.learning_rate_factor()
+        optimizers = self.optimizers(use_pl_optimizer=False)
+        for optimizer in optimizers if isinstance(optimizers, list) else [optimizers]:
+            for group in optimizer.param_groups:
+                # Kept in the group, hence in the checkpoint: the rate that the model asked for.
+                group.setdefault("base_lr", group["lr"])
+                if factor != group.get("lr_factor", 1.0):
+                    group["lr"] = group["base_lr"] * factor
+                    group["lr_factor"] = factor
+
+    # Averaged weights.
+
+    @contextlib.contextmanager
+    def inference(self, weights: Weights = "ema") -> Iterator[None]:
+        """Evaluation mode without gradients and without autocast, on the averaged weights when there are any; everything is as before afterwards."""
+        modes = {module: module.training for module in self.modules()}
+        live = {name: getattr(self, name) for name in self.ema} if self.ema is not None and weights == "ema" else {}
+        try:
+            for name in live:
+                setattr(self, name, self.ema[name])
+            self.eval()
+            with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+                yield
+        finally:
+            for name, network in live.items():
+                setattr(self, name, network)
+            for module, mode in modes.items():
+                module.training = mode
+
+    # Checkpoints: class, plain hyperparameters, data and progress, under our own key.
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what :func:`lightning_gen.checkpoint.load_model` needs to rebuild this model from the file alone."""
+        checkpoint[CHECKPOINT_KEY] = {
+            "format": 1,
+            "model": {"class_path": class_path(type(self)), "init_args": plain(dict(self.hparams))},
+            "data": self.data_spec,
+            "images_seen": self.images_seen,
+            "batches_seen": self.batches_seen,
+            "data_initialized": self.data_initialized,
+            "has_ema": self.ema is not None,
+            "seed": self.training_seed,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore progress, and make room for averaged weights when the file holds some."""
+        ours = checkpoint[CHECKPOINT_KEY]
+        self.images_seen = ours["images_seen"]
+        self.batches_seen = ours["batches_seen"]
+        self.data_initialized = ours["data_initialized"]
+        if ours["has_ema"] and self.ema is None:
+            self.create_ema()
+
+    def create_ema(self) -> None:
+        """Start the averages as copies of the live networks."""
+        copies = {name: copy.deepcopy(getattr(self, name)) for name in self.averaged_networks}
+        self.ema = Averages(copies)
+        self.ema.requires_grad_(False)
+
+
+class Averages(nn.ModuleDict):
+    """Averaged copies of networks; they stay in evaluation mode whatever Lightning sets."""
+
+    def train(self, mode: bool = True) -> Averages:
+        return super().train(False)
+
+
+def plain(value: Any) -> Any:
+    """Hyperparameters as plain data: tuples become lists, anything that is not data is refused."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    raise UserError(f"hyperparameters must be plain data (int, float, str, bool, list, dict), got {type(value).__name__}: {value!r}")
+
+
+class SamplesFromNoise:
+    """Adds ``sample`` to a model that implements ``sample_images``: block by block, with noise keyed by the global sample index."""
+
+    def sample_images(self, noise: Noise, *, labels: Tensor | None = None) -> Tensor:
+        """One image per item of ``noise``: uint8 ``(B, C, H, W)``, or float32 ``(B, D)`` for vectors."""
+        raise NotImplementedError(f"{type(self).__name__} has to implement sample_images")
+
+    def sample(
+        self, num_samples: int, *, seed: int = 0, labels: Tensor | None = None, weights: Weights = "ema", first_index: int = 0
+    ) -> Tensor:
+        """``num_samples`` new images; sample i of a seed is the same whatever the batch, the rank or the number drawn.
+
+        Args:
+            num_samples: N, at least 1.
+            seed: the seed s of the noise.
+            labels: classes ``(N,)`` or attributes ``(N, A)`` for a conditional model; balanced classes by default.
+            weights: the averaged (``ema``, when there are any) or the ``live`` networks.
+            first_index: global index of the first sample.
+        """
+        if num_samples < 1:
+            raise UserError(f"num_samples: expected at least 1, got {num_samples}")
+        self.refuse_labels(labels)
+        if labels is not None and len(labels) != num_samples:
+            raise UserError(f"labels: expected {num_samples} (one per sample), got {len(labels)}")
+        last = first_index + num_samples
+        images = []
+        with self.inference(weights):
+            for start in range(first_index, last, noise_module.BLOCK):
+                indices = range(start, min(start + noise_module.BLOCK, last))
+                images.append(self.sample_block(seed, indices, None if labels is None else labels[indices.start - first_index :][: len(indices)]))
+        return torch.cat(images)
+
+    def sample_block(self, seed: int, indices: range, labels: Tensor | None = None) -> Tensor:
+        """The images of some consecutive sample indices, within :meth:`GenerativeModel.inference`."""
+        noise = IndexedNoise(stable_hash(seed, "sampling"), indices, self.device)
+        if labels is None and self.conditional:
+            labels = self.default_labels(indices)
+        return self.sample_images(noise, labels=None if labels is None else labels.to(self.device))
+
+    def default_labels(self, indices: range) -> Tensor:
+        """Labels of samples when nobody names any: classes in turn by index, hence balanced; attributes all absent."""
+        index = torch.arange(indices.start, indices.stop)
+        if self.num_classes:
+            return index % self.num_classes
+        return torch.zeros(len(index), self.num_attributes, dtype=torch.int64)
+
+
+def describe(model: type[GenerativeModel]) -> dict[str, Any]:
+    """What ``lightning-gen list`` says of a model class."""
+    return {
+        "name": model.__name__,
+        "family": model.family,
+        "density": model.density,
+        "capabilities": capabilities_of(model),
+        "paper": model.paper,
+    }

@@ -1,0 +1,73 @@
+"""What a model can do, as protocols that are checked at run time; nothing pretends to a capability it lacks."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+from lightning_gen.noise import Noise
+
+
+@runtime_checkable
+class SupportsSampling(Protocol):
+    """Draws new images. Inherit :class:`lightning_gen.models.base.SamplesFromNoise` for the indexed ``sample``."""
+
+    def sample(self, num_samples: int, *, seed: int = 0, labels: Tensor | None = None) -> Tensor:
+        """``num_samples`` new images, uint8 ``(N, C, H, W)``; sample i of a seed is always the same."""
+
+
+@runtime_checkable
+class SupportsLikelihood(Protocol):
+    """Gives images a probability."""
+
+    def log_prob(self, images: Tensor, *, labels: Tensor | None = None, noise: Noise, num_samples: int = 1) -> Tensor:
+        """The log-mass of each discrete image (log-density of a vector), in nats, ``(B,)``; see ``likelihood_kind`` for what it is."""
+
+    def likelihood_kind(self, num_samples: int = 1) -> str:
+        """``"exact"``, ``"lower bound"`` or ``"k-sample bound"``: what ``log_prob`` with ``num_samples`` is. A bound is never shown as exact."""
+
+
+@runtime_checkable
+class SupportsLatents(Protocol):
+    """Maps images to latent vectors and back."""
+
+    latent_shapes: dict[str, tuple[int, ...]]
+    """Name and shape of each part of z, in the order in which ``encode`` concatenates them."""
+
+    def encode(self, images: Tensor, *, labels: Tensor | None = None) -> Tensor:
+        """uint8 images to latents ``(B, D)``."""
+
+    def decode(self, z: Tensor, *, labels: Tensor | None = None) -> Tensor:
+        """Latents ``(B, D)`` to uint8 images."""
+
+
+@runtime_checkable
+class SupportsDecoding(Protocol):
+    """Maps latent vectors to images (a GAN has this half only)."""
+
+    def decode(self, z: Tensor, *, labels: Tensor | None = None) -> Tensor:
+        """Latents ``(B, D)`` to uint8 images."""
+
+
+@runtime_checkable
+class SupportsReconstruction(Protocol):
+    """Reproduces given images from what it keeps of them."""
+
+    def reconstruct(self, images: Tensor, *, labels: Tensor | None = None) -> Tensor:
+        """uint8 images to uint8 images."""
+
+
+CAPABILITIES: dict[str, type] = {
+    "sampling": SupportsSampling,
+    "likelihood": SupportsLikelihood,
+    "latents": SupportsLatents,
+    "decoding": SupportsDecoding,
+    "reconstruction": SupportsReconstruction,
+}
+
+
+def capabilities_of(model: type | object) -> list[str]:
+    """The names of the capabilities that a model, or a model class, has."""
+    members = {name: [attribute for attribute in vars(protocol) if not attribute.startswith("_")] for name, protocol in CAPABILITIES.items()}
+    return [name for name, attributes in members.items() if all(hasattr(model, attribute) for attribute in attributes)]

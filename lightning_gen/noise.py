@@ -1,0 +1,130 @@
+r"""Noise as an argument: named draws, keyed by what they belong to, so that a result does not depend on batches, ranks or refactors.
+
+``noise.normal("z", (128,))`` returns one row per item of the batch. Two sources share that interface: :class:`IndexedNoise`, in which
+item i of seed s always gets the same numbers (sampling and evaluation), and :class:`StepNoise`, as cheap as ``torch.randn`` (training).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+BLOCK = 64
+"""Consecutive indices that share one random stream; also the micro-batch of sampling and evaluation."""
+
+
+def stable_hash(*parts: int | str, bits: int = 64) -> int:
+    """A hash of ints and strings that is the same in every process and on every machine."""
+    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=bits // 8).digest(), "little")
+
+
+def philox(*key: int | str, block: int = 0) -> np.random.Generator:
+    """NumPy's generator on Philox4x64-10, a counter-based stream (Salmon et al., 2011), keyed by ``key`` and started at ``block``."""
+    return np.random.Generator(np.random.Philox(key=stable_hash(*key, bits=128), counter=block << 192))
+
+
+def blocks(count: int) -> Iterable[range]:
+    """The index range [0, count) cut into blocks of 64; the last one may be shorter."""
+    return (range(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK))
+
+
+class Noise(ABC):
+    """A source of named draws for one batch of items.
+
+    Args:
+        device: where the draws are wanted.
+    """
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of items, B."""
+
+    @abstractmethod
+    def normal(self, name: str, shape: Sequence[int]) -> Tensor:
+        """Standard normal draws ``(B, *shape)`` in the default float type. The same name gives the same numbers."""
+
+    @abstractmethod
+    def uniform(self, name: str, shape: Sequence[int]) -> Tensor:
+        """Uniform draws in [0, 1), ``(B, *shape)`` in the default float type. The same name gives the same numbers."""
+
+
+class IndexedNoise(Noise):
+    """Noise of item i of seed s: a function of (s, i, name) and of nothing else.
+
+    Drawn in float32 and converted, so that a float64 run sees the same numbers.
+
+    Args:
+        seed: the seed s.
+        indices: the global index of each item of the batch; consecutive ones are cheapest.
+        device: where the draws are wanted.
+    """
+
+    def __init__(self, seed: int, indices: Sequence[int], device: torch.device | str = "cpu") -> None:
+        super().__init__(device)
+        self.seed = seed
+        self.indices = indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def normal(self, name: str, shape: Sequence[int]) -> Tensor:
+        return self._draw(name, shape, lambda stream, count: stream.standard_normal(count, dtype=np.float32))
+
+    def uniform(self, name: str, shape: Sequence[int]) -> Tensor:
+        return self._draw(name, shape, lambda stream, count: stream.random(count, dtype=np.float32))
+
+    def _draw(self, name: str, shape: Sequence[int], draw: Callable[[np.random.Generator, int], np.ndarray]) -> Tensor:
+        width = math.prod(shape)
+        values = np.empty((len(self.indices), width), dtype=np.float32)
+        for block, rows, offsets in self._by_block():
+            # A stream is read from its start, so a block needs only as many rows as its last wanted index.
+            drawn = draw(philox(self.seed, name, block=block), (offsets[-1] + 1) * width).reshape(-1, width)
+            values[rows] = drawn[offsets]
+        return torch.from_numpy(values).view(len(self.indices), *shape).to(self.device, torch.get_default_dtype())
+
+    def _by_block(self) -> Iterable[tuple[int, list[int], list[int]]]:
+        """Every block that the indices touch, with the rows of the batch that lie in it and their offsets, ascending."""
+        order = sorted(range(len(self.indices)), key=self.indices.__getitem__)
+        members: dict[int, list[int]] = {}
+        for row in order:
+            members.setdefault(self.indices[row] // BLOCK, []).append(row)
+        for block, rows in members.items():
+            yield block, rows, [self.indices[row] % BLOCK for row in rows]
+
+
+class StepNoise(Noise):
+    """Noise of one training step: the device's own generator, seeded by (seed, step, rank, name).
+
+    Args:
+        count: the number of items of this rank's batch.
+        seed, step, rank: what the numbers are a function of.
+        device: whose generator draws.
+    """
+
+    def __init__(self, count: int, seed: int, step: int, rank: int = 0, device: torch.device | str = "cpu") -> None:
+        super().__init__(device)
+        self.count = count
+        self.key = (seed, step, rank)
+        self.generator = torch.Generator(device=self.device)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def normal(self, name: str, shape: Sequence[int]) -> Tensor:
+        return torch.randn(self.count, *shape, generator=self._seeded(name), device=self.device)
+
+    def uniform(self, name: str, shape: Sequence[int]) -> Tensor:
+        return torch.rand(self.count, *shape, generator=self._seeded(name), device=self.device)
+
+    def _seeded(self, name: str) -> torch.Generator:
+        return self.generator.manual_seed(stable_hash(*self.key, name) >> 1)

@@ -1,0 +1,119 @@
+"""Which classes a configuration or a checkpoint may name: ours, those registered by an entry point, and those explicitly trusted.
+
+A checkpoint names the classes it is made of. Importing whatever a file names would run whatever code it names, so a class path is
+imported only when its module is ours, belongs to a package registered under one of the entry point groups, or was named with ``--trust``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pathlib
+import sys
+from functools import cache
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import Any, TypeVar
+
+from lightning_gen.errors import UserError, did_you_mean
+
+ENTRY_POINT_GROUPS = ("lightning_gen.models", "lightning_gen.data")
+
+Spec = dict[str, Any]
+"""``{"class_path": ..., "init_args": {...}}``: how a configuration or a checkpoint names an object, as plain data."""
+
+T = TypeVar("T")
+
+_trusted: set[str] = {"lightning_gen"}
+
+
+@cache
+def registered() -> dict[str, str]:
+    """Short name -> class path of everything that installed packages register for us."""
+    points = [point for group in ENTRY_POINT_GROUPS for point in entry_points(group=group)]
+    return {point.name: point.value.replace(":", ".") for point in points}
+
+
+def trust(module: str) -> ModuleType:
+    """Import ``module`` (a dotted name, or the path of a ``.py`` file) and allow its classes from now on."""
+    try:
+        imported = _import_file(pathlib.Path(module)) if module.endswith(".py") else importlib.import_module(module)
+    except (ImportError, OSError, SyntaxError) as error:
+        raise UserError(f"--trust {module}: cannot be imported ({error})") from error
+    _trusted.add(imported.__name__)
+    return imported
+
+
+def _import_file(path: pathlib.Path) -> ModuleType:
+    name = path.stem
+    if name in sys.modules:
+        loaded = getattr(sys.modules[name], "__file__", None)
+        if loaded is None or pathlib.Path(loaded).resolve() != path.resolve():
+            raise ImportError(f"a different module named {name!r} is already imported; rename the file")
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before execution, so that its classes can be found by their own module name
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def is_trusted(class_path: str) -> bool:
+    """Whether the module of ``class_path`` may be imported."""
+    packages = _trusted | {path.partition(".")[0] for path in registered().values()}
+    return any(class_path.startswith(package + ".") for package in packages)
+
+
+def class_path(cls: type) -> str:
+    """The name under which :func:`resolve` finds ``cls`` again."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def resolve(name: str, base: type[T], key: str) -> type[T]:
+    """The subclass of ``base`` that ``name`` (a short name or a full class path) stands for.
+
+    Args:
+        name: ``VAE``, ``lightning_gen.models.autoencoders.vae.VAE``, or a registered name.
+        base: what the class must derive from; its package lists the short names.
+        key: how error messages call the setting that holds the name.
+    """
+    home = base.__module__.rpartition(".")[0]
+    short_names = dir(importlib.import_module(home))
+    path = registered().get(name) or (f"{home}.{name}" if "." not in name else name)
+    if not is_trusted(path):
+        raise UserError(f"{key}: class {name!r} is neither ours nor registered; if you trust its code, pass --trust {path.rpartition('.')[0]}")
+    module, _, attribute = path.rpartition(".")
+    try:
+        cls = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError):
+        raise UserError(f"{key}: unknown class {name!r}; {did_you_mean(attribute, [*_public(short_names), *registered()])}") from None
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        raise UserError(f"{key}: {name!r} is not a {base.__name__}; expected a class derived from it")
+    return cls
+
+
+def _public(names: list[str]) -> list[str]:
+    return [name for name in names if name[0].isupper()]
+
+
+def as_spec(value: str | Spec, key: str) -> Spec:
+    """``"Gaussian"`` or ``{"class_path": "Gaussian", "init_args": {...}}`` in its full form."""
+    spec = {"class_path": value} if isinstance(value, str) else dict(value)
+    if not isinstance(spec.get("class_path"), str) or spec.keys() - {"class_path", "init_args"}:
+        raise UserError(f"{key}: expected a class name or {{class_path, init_args}}, got {value!r}")
+    spec["init_args"] = dict(spec.get("init_args") or {})
+    return spec
+
+
+def build(value: str | Spec, base: type[T], key: str, **context: Any) -> T:
+    """The object that a spec describes; ``context`` holds the arguments that the caller knows better than the configuration."""
+    spec = as_spec(value, key)
+    cls = resolve(spec["class_path"], base, key)
+    try:
+        return cls(**spec["init_args"], **context)
+    except TypeError as error:
+        raise UserError(f"{key} ({cls.__name__}): {error}") from error
