@@ -36,14 +36,15 @@ def to_symmetric(images: Tensor) -> Tensor:
     return images.to(torch.get_default_dtype()) / 127.5 - 1
 
 
-def from_unit(values: Tensor) -> Tensor:
-    """[0, 1] to the nearest uint8; values outside are clamped."""
-    return (values * 255).round().clamp(0, 255).to(torch.uint8)
+def from_unit(values: Tensor, num_bits: int = 8) -> Tensor:
+    """[0, 1] to the uint8 of the nearest of 2^n levels; values outside are clamped."""
+    top = 2**num_bits - 1
+    return from_levels((values * top).round().clamp(0, top), num_bits)
 
 
-def from_symmetric(values: Tensor) -> Tensor:
-    """[-1, 1] to the nearest uint8; values outside are clamped."""
-    return from_unit((values + 1) / 2)
+def from_symmetric(values: Tensor, num_bits: int = 8) -> Tensor:
+    """[-1, 1] to the uint8 of the nearest of 2^n levels; values outside are clamped."""
+    return from_unit((values + 1) / 2, num_bits)
 
 
 def to_levels(images: Tensor, num_bits: int) -> Tensor:

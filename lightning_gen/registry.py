@@ -15,6 +15,8 @@ from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any, TypeVar
 
+import yaml
+
 from lightning_gen.errors import UserError, did_you_mean
 
 ENTRY_POINT_GROUPS = ("lightning_gen.models", "lightning_gen.data")
@@ -22,15 +24,31 @@ ENTRY_POINT_GROUPS = ("lightning_gen.models", "lightning_gen.data")
 Spec = dict[str, Any]
 """``{"class_path": ..., "init_args": {...}}``: how a configuration or a checkpoint names an object, as plain data."""
 
+
+
+class ClassSpec:
+    """A spec as the type of a constructor argument: the command line takes a class name or ``{class_path, init_args}`` and builds nothing.
+
+    Args:
+        spec: the plain form.
+    """
+
+    def __init__(self, spec: str | Spec) -> None:
+        self.plain = as_spec(yaml.safe_load(spec) if isinstance(spec, str) else spec, "spec")
+
+    def __repr__(self) -> str:
+        return f"ClassSpec({self.plain!r})"
+
+
 T = TypeVar("T")
 
 _trusted: set[str] = {"lightning_gen"}
 
 
 @cache
-def registered() -> dict[str, str]:
-    """Short name -> class path of everything that installed packages register for us."""
-    points = [point for group in ENTRY_POINT_GROUPS for point in entry_points(group=group)]
+def registered(*groups: str) -> dict[str, str]:
+    """Short name -> class path of everything that installed packages register for us, in one group or in all."""
+    points = [point for group in groups or ENTRY_POINT_GROUPS for point in entry_points(group=group)]
     return {point.name: point.value.replace(":", ".") for point in points}
 
 
@@ -85,7 +103,9 @@ def resolve(name: str, base: type[T], key: str) -> type[T]:
     short_names = dir(importlib.import_module(home))
     path = registered().get(name) or (f"{home}.{name}" if "." not in name else name)
     if not is_trusted(path):
-        raise UserError(f"{key}: class {name!r} is neither ours nor registered; if you trust its code, pass --trust {path.rpartition('.')[0]}")
+        raise UserError(
+            f"{key}: class {name!r} is neither ours nor registered; if you trust its code, pass --trust {path.rpartition('.')[0]}"
+        )
     module, _, attribute = path.rpartition(".")
     try:
         cls = getattr(importlib.import_module(module), attribute)
@@ -100,16 +120,21 @@ def _public(names: list[str]) -> list[str]:
     return [name for name in names if name[0].isupper()]
 
 
-def as_spec(value: str | Spec, key: str) -> Spec:
-    """``"Gaussian"`` or ``{"class_path": "Gaussian", "init_args": {...}}`` in its full form."""
-    spec = {"class_path": value} if isinstance(value, str) else dict(value)
-    if not isinstance(spec.get("class_path"), str) or spec.keys() - {"class_path", "init_args"}:
+def as_spec(value: str | Spec | ClassSpec, key: str) -> Spec:
+    """``"Gaussian"``, ``{"class_path": "Gaussian", "init_args": {...}}`` or ``{"class_path": "Gaussian", "scale": ...}`` in the full form."""
+    if isinstance(value, ClassSpec):
+        return value.plain
+    if isinstance(value, str):
+        return {"class_path": value, "init_args": {}}
+    spec = dict(value) if isinstance(value, dict) else {}
+    name = spec.pop("class_path", None)
+    init_args = spec.pop("init_args", None) or {}
+    if not isinstance(name, str) or not isinstance(init_args, dict):
         raise UserError(f"{key}: expected a class name or {{class_path, init_args}}, got {value!r}")
-    spec["init_args"] = dict(spec.get("init_args") or {})
-    return spec
+    return {"class_path": name, "init_args": init_args | spec}
 
 
-def build(value: str | Spec, base: type[T], key: str, **context: Any) -> T:
+def build(value: str | Spec | ClassSpec, base: type[T], key: str, **context: Any) -> T:
     """The object that a spec describes; ``context`` holds the arguments that the caller knows better than the configuration."""
     spec = as_spec(value, key)
     cls = resolve(spec["class_path"], base, key)

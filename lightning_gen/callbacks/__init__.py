@@ -1,0 +1,1 @@
+"""What happens around training steps: checkpoints, averages, evaluation, pictures, progress. Each names the capability that it needs."""

@@ -1,0 +1,1 @@
+"""Scores as pure functions of features, their accumulators, and the networks that compute features."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator, Mapping
+import functools
+import inspect
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -15,8 +18,9 @@ from lightning_gen import noise as noise_module
 from lightning_gen.errors import UserError
 from lightning_gen.models.capabilities import capabilities_of
 from lightning_gen.models.guard import FiniteGuard
+from lightning_gen.nn.base import LabelKind
 from lightning_gen.noise import IndexedNoise, Noise, StepNoise, stable_hash
-from lightning_gen.registry import Spec, class_path
+from lightning_gen.registry import ClassSpec, Spec, class_path
 
 Batch = tuple[Tensor, Tensor]
 """uint8 images ``(B, C, H, W)`` (or float32 vectors ``(B, D)``) and int64 labels ``(B,)`` or ``(B, A)``."""
@@ -50,10 +54,17 @@ class GenerativeModel(pl.LightningModule):
     averaged_networks: tuple[str, ...] = ()
     """The attributes of which an exponential moving average (EMA) is worth keeping: what samples, never a discriminator."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            cls.__init__ = notes_arguments(cls.__init__)
+
     def __init__(
         self, data_shape: list[int], num_bits: int = 8, num_classes: int = 0, num_attributes: int = 0, conditional: bool = False
     ) -> None:
+        init_args = self.__dict__.pop("_init_args", {})
         super().__init__()
+        self.hparams.update(init_args)
         if len(data_shape) not in (1, 3) or min(data_shape) < 1:
             raise UserError(f"model.data_shape: expected [channels, height, width] or [dimensions], got {list(data_shape)}")
         if not 1 <= num_bits <= 8:
@@ -67,6 +78,8 @@ class GenerativeModel(pl.LightningModule):
         self.conditional = conditional
         self.images_seen = 0
         self.batches_seen = 0
+        self.device_seconds = 0.0
+        self._clock: float | None = None
         self.data_initialized = False
         self.ema: nn.ModuleDict | None = None
         self.training_seed = 0
@@ -84,7 +97,16 @@ class GenerativeModel(pl.LightningModule):
         ranks (:func:`lightning_gen.distributed.global_mean`).
         """
 
+    def answer_options(self) -> dict[str, Any]:
+        """How this model answers where it has a choice (temperature, observation noise, ...): recorded with every result."""
+        return {}
+
     # Labels.
+
+    @property
+    def label_kind(self) -> LabelKind:
+        """What the labels look like that the networks are built for; empty for an unconditional model."""
+        return LabelKind(self.num_classes, self.num_attributes) if self.conditional else LabelKind()
 
     def condition(self, labels: Tensor | None) -> Tensor | None:
         """The labels that the networks get: None for an unconditional model; a conditional model refuses to go without."""
@@ -113,6 +135,17 @@ class GenerativeModel(pl.LightningModule):
             start = self.images_seen - count * self.world_size + count * self.global_rank
             return IndexedNoise(stable_hash(self.training_seed, "training"), range(start, start + count), self.device)
         return StepNoise(count, self.training_seed, self.batches_seen, self.global_rank, self.device)
+
+    def on_train_start(self) -> None:
+        """Start the clock of device hours."""
+        self._clock = time.monotonic()
+
+    def lap(self) -> None:
+        """Add the time since the last lap to the device-seconds of training."""
+        if self._clock is not None:
+            now = time.monotonic()
+            self.device_seconds += (now - self._clock) * self.world_size
+            self._clock = now
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Count the batch, key every generator by it, and initialise from data when it is the first."""
@@ -145,8 +178,12 @@ class GenerativeModel(pl.LightningModule):
     # Learning rate: a function of images seen, hence nothing to save or to step.
 
     def learning_rate_factor(self) -> float:
-        """What the optimisers' learning rates are multiplied with at ``images_seen``."""
-        return 1.0
+        """What the optimisers' learning rates are multiplied with at ``images_seen``.
+
+        Falls linearly to 0 over the hyperparameter ``decay_images`` where the model has one that is not 0.
+        """
+        decay = self.hparams.get("decay_images", 0)
+        return max(0.0, 1 - self.images_seen / decay) if decay else 1.0
 
     def _apply_learning_rate_schedule(self) -> None:
         factor = self.learning_rate_factor()
@@ -158,6 +195,16 @@ class GenerativeModel(pl.LightningModule):
                 if factor != group.get("lr_factor", 1.0):
                     group["lr"] = group["base_lr"] * factor
                     group["lr_factor"] = factor
+
+    def trained_parameters(self) -> list[nn.Parameter]:
+        """What an optimiser should get: every parameter but the averages."""
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+    def compile_networks(self) -> None:
+        """Compile every network in place, which keeps the names of the weights."""
+        for name, network in self.named_children():
+            if name != "ema":
+                network.compile()
 
     # Averaged weights.
 
@@ -182,12 +229,14 @@ class GenerativeModel(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what :func:`lightning_gen.checkpoint.load_model` needs to rebuild this model from the file alone."""
+        self.lap()
         checkpoint[CHECKPOINT_KEY] = {
             "format": 1,
             "model": {"class_path": class_path(type(self)), "init_args": plain(dict(self.hparams))},
             "data": self.data_spec,
             "images_seen": self.images_seen,
             "batches_seen": self.batches_seen,
+            "device_seconds": self.device_seconds,
             "data_initialized": self.data_initialized,
             "has_ema": self.ema is not None,
             "seed": self.training_seed,
@@ -198,9 +247,19 @@ class GenerativeModel(pl.LightningModule):
         ours = checkpoint[CHECKPOINT_KEY]
         self.images_seen = ours["images_seen"]
         self.batches_seen = ours["batches_seen"]
+        self.device_seconds = ours["device_seconds"]
         self.data_initialized = ours["data_initialized"]
         if ours["has_ema"] and self.ema is None:
             self.create_ema()
+
+    def update_ema(self, decay: float) -> None:
+        """Move the averages towards the live networks, average <- decay * average + (1 - decay) * live; buffers are copied."""
+        for name, average in self.ema.items():
+            live = getattr(self, name)
+            with torch.no_grad():
+                torch._foreach_lerp_(list(average.parameters()), list(live.parameters()), 1 - decay)
+                for target, source in zip(average.buffers(), live.buffers(), strict=True):
+                    target.copy_(source)
 
     def create_ema(self) -> None:
         """Start the averages as copies of the live networks."""
@@ -216,10 +275,40 @@ class Averages(nn.ModuleDict):
         return super().train(False)
 
 
+def notes_arguments(init: Callable[..., None]) -> Callable[..., None]:
+    """A constructor that notes the arguments of the outermost class, which become the hyperparameters of the checkpoint."""
+
+    @functools.wraps(init)
+    def wrapper(self: GenerativeModel, *args: Any, **kwargs: Any) -> None:
+        if "_init_args" not in self.__dict__:
+            self.__dict__["_init_args"] = constructor_arguments(type(self), args, kwargs)
+        init(self, *args, **kwargs)
+
+    return wrapper
+
+
+def constructor_arguments(cls: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Every argument that ``cls(*args, **kwargs)`` is built with, defaults included, through the ``**kwargs`` of its ancestors, as plain data."""
+    values: dict[str, Any] = {}
+    for ancestor in cls.__mro__:
+        if "__init__" not in vars(ancestor):
+            continue
+        parameters = list(inspect.signature(ancestor.__init__).parameters.values())[1:]
+        named = [parameter for parameter in parameters if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)]
+        if ancestor is cls or not values:
+            values |= dict(zip((parameter.name for parameter in named), args, strict=False))
+        values = {parameter.name: parameter.default for parameter in named if parameter.default is not parameter.empty} | values
+        if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return plain(values | dict(kwargs))
+
+
 def plain(value: Any) -> Any:
     """Hyperparameters as plain data: tuples become lists, anything that is not data is refused."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, ClassSpec):
+        return plain(value.plain)
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -256,7 +345,9 @@ class SamplesFromNoise:
         with self.inference(weights):
             for start in range(first_index, last, noise_module.BLOCK):
                 indices = range(start, min(start + noise_module.BLOCK, last))
-                images.append(self.sample_block(seed, indices, None if labels is None else labels[indices.start - first_index :][: len(indices)]))
+                images.append(
+                    self.sample_block(seed, indices, None if labels is None else labels[indices.start - first_index :][: len(indices)])
+                )
         return torch.cat(images)
 
     def sample_block(self, seed: int, indices: range, labels: Tensor | None = None) -> Tensor:

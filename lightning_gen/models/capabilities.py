@@ -69,5 +69,7 @@ CAPABILITIES: dict[str, type] = {
 
 def capabilities_of(model: type | object) -> list[str]:
     """The names of the capabilities that a model, or a model class, has."""
-    members = {name: [attribute for attribute in vars(protocol) if not attribute.startswith("_")] for name, protocol in CAPABILITIES.items()}
+    members = {
+        name: [attribute for attribute in vars(protocol) if not attribute.startswith("_")] for name, protocol in CAPABILITIES.items()
+    }
     return [name for name, attributes in members.items() if all(hasattr(model, attribute) for attribute in attributes)]

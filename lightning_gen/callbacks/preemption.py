@@ -1,0 +1,59 @@
+"""A run that is told to go away saves itself first."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+
+from lightning_gen.callbacks.checkpoints import Checkpoints
+from lightning_gen.distributed import any_rank
+from lightning_gen.models.base import Batch, GenerativeModel
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+class Preemption(pl.Callback):
+    """On SIGTERM or SIGUSR1, saves ``last.ckpt`` between two steps and stops the run on all ranks.
+
+    The handler only sets a flag: a save inside it could fall between a GAN's two updates, and ranks get the signal at different batches.
+
+    Args:
+        checkpoints: the callback that saves.
+    """
+
+    every_batches_on_accelerator = 16
+    """Reading the flag waits for an accelerator, so it is read this often there; a batch takes well under a second."""
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        super().__init__()
+        self.checkpoints = checkpoints
+        self.preempted = False
+        self._signalled = False
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, model: GenerativeModel) -> None:
+        """Take over the signals; here, since Lightning installs its own handlers before."""
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {number: signal.signal(number, self._note) for number in SIGNALS}
+
+    def on_train_batch_end(self, trainer: pl.Trainer, model: GenerativeModel, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Agree over ranks, save, stop."""
+        if model.device.type != "cpu" and model.batches_seen % self.every_batches_on_accelerator:
+            return
+        if any_rank(self._signalled, model.device):
+            self.preempted = True
+            self.checkpoints.save_last(trainer, model)
+            trainer.should_stop = True
+
+    def teardown(self, trainer: pl.Trainer, model: GenerativeModel, stage: str) -> None:
+        """Give the signals back."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._signalled = True

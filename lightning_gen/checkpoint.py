@@ -1,0 +1,104 @@
+"""Checkpoints: rebuild any model from its file alone, without running code that the file names."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+import pickle
+from typing import Any
+
+import torch
+
+from lightning_gen.errors import UserError
+from lightning_gen.models.base import CHECKPOINT_KEY, GenerativeModel
+from lightning_gen.registry import build
+
+Path = str | os.PathLike[str]
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint file: tensors and plain data only, on the CPU.
+
+    Raises:
+        UserError: the file is missing, cut short, foreign, or holds pickled objects.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise UserError(f"checkpoint {str(path)!r}: no such file")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"checkpoint {str(path)!r}: refused, it is not plain tensors and data ({reason})") from error
+    except (RuntimeError, EOFError, KeyError, ValueError, OSError) as error:
+        raise UserError(f"checkpoint {str(path)!r}: cannot be read; the file is cut short or is not a checkpoint") from error
+    if not isinstance(content, dict) or not isinstance(content.get(CHECKPOINT_KEY), dict):
+        raise UserError(f"checkpoint {str(path)!r}: not written by lightning-gen")
+    if content[CHECKPOINT_KEY].get("format") != 1:
+        raise UserError(f"checkpoint {str(path)!r}: format {content[CHECKPOINT_KEY].get('format')!r}; this version reads format 1")
+    return content
+
+
+def load_model(path: Path) -> GenerativeModel:
+    """The model of a checkpoint, rebuilt from its class and plain hyperparameters, in evaluation mode on the CPU.
+
+    Raises:
+        UserError: as :func:`read_checkpoint`; or the file names a class that is neither ours, registered, nor trusted.
+    """
+    return model_of(read_checkpoint(path), path)
+
+
+def model_of(checkpoint: dict[str, Any], path: Path) -> GenerativeModel:
+    """:func:`load_model` for a content that was already read from ``path``."""
+    model = build(checkpoint[CHECKPOINT_KEY]["model"], GenerativeModel, f"checkpoint {str(path)!r}")
+    model.on_load_checkpoint(checkpoint)
+    model.data_spec = checkpoint[CHECKPOINT_KEY]["data"]
+    model.training_seed = checkpoint[CHECKPOINT_KEY]["seed"]
+    try:
+        model.load_state_dict(checkpoint["state_dict"])
+    except RuntimeError as error:
+        raise UserError(f"checkpoint {str(path)!r}: its weights do not fit its hyperparameters ({_first_line(error)})") from error
+    return model.eval()
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def init_from(model: GenerativeModel, path: Path) -> tuple[list[str], list[str]]:
+    """Copy the weights of another checkpoint that match by name and shape into ``model``.
+
+    Returns:
+        Names that were taken over, and names of ``model`` that were not.
+
+    Raises:
+        UserError: nothing matches.
+    """
+    theirs = read_checkpoint(path)["state_dict"]
+    ours = model.state_dict()
+    matched = [name for name, tensor in ours.items() if name in theirs and theirs[name].shape == tensor.shape]
+    if not matched:
+        raise UserError(f"--init_from {str(path)!r}: no weight matches this model by name and shape")
+    model.load_state_dict({name: theirs[name] for name in matched}, strict=False)
+    # Weights that were trained must not be overwritten by a data-dependent initialisation.
+    model.data_initialized = True
+    return matched, [name for name in ours if name not in matched]
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def find_checkpoint(run_or_file: Path, which: str = "best") -> pathlib.Path:
+    """The checkpoint file that a run folder or a file name stands for: ``best`` if the run has one, otherwise ``last``."""
+    path = pathlib.Path(run_or_file)
+    if path.is_file():
+        return path
+    folder = path / "checkpoints"
+    for name in (which, "last"):
+        if (folder / f"{name}.ckpt").is_file():
+            return folder / f"{name}.ckpt"
+    raise UserError(f"{str(path)!r}: neither a checkpoint file nor a run folder with checkpoints/{which}.ckpt or checkpoints/last.ckpt")

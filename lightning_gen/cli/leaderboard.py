@@ -1,0 +1,58 @@
+"""``lightning-gen leaderboard``: rank every result record below some folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+from lightning_gen.cli.arguments import Arguments
+from lightning_gen.leaderboard.record import SUFFIX
+from lightning_gen.leaderboard.store import Skipped, load_results
+from lightning_gen.leaderboard.table import Table, as_json, leaderboard
+from lightning_gen.leaderboard.text import printable
+
+DEFAULT_FOLDER = "runs"
+
+
+def run(argv: list[str]) -> int:
+    """Print the leaderboard; exit code 1 when there is nothing to rank (0 with ``--json``, which prints an empty list of tables)."""
+    parser = Arguments("leaderboard", "Rank all result records, one table per protocol.")
+    parser.add_argument(
+        "--results", nargs="+", metavar="DIR", help=f"folders that are searched for result records (default: {DEFAULT_FOLDER})"
+    )
+    parser.add_argument("--json", action="store_true", help="print the tables as JSON instead")
+    arguments = parser.parse_args(argv)
+    # Before the first run there is no such folder, which is no mistake; a folder that somebody names has to exist.
+    records, skipped = load_results(arguments.results or filter(os.path.isdir, [DEFAULT_FOLDER]))
+    tables = leaderboard(records)
+    if arguments.json:
+        print(json.dumps({"tables": [as_json(table) for table in tables], "skipped": _as_json(skipped)}, indent=2, allow_nan=False))
+        return 0
+    _print_tables(tables)
+    for path, reason in skipped:
+        print(printable(f"lightning-gen leaderboard: skipped {path}: {reason}"), file=sys.stderr)
+    if not tables:
+        print(printable(_nothing_found(arguments.results or [DEFAULT_FOLDER])), file=sys.stderr)
+    return 0 if tables else 1
+
+
+def _print_tables(tables: list[Table]) -> None:
+    if not tables:
+        return
+    # rich is needed here only: --json answers without it.
+    from lightning_gen.leaderboard.render import print_leaderboard
+
+    for table in tables:
+        print_leaderboard(table)
+
+
+def _as_json(skipped: Skipped) -> list[dict[str, str]]:
+    return [{"path": str(path), "reason": reason} for path, reason in skipped]
+
+
+def _nothing_found(folders: list[str]) -> str:
+    return (
+        f"lightning-gen leaderboard: no *{SUFFIX} in {', '.join(folders)}; make one with 'lightning-gen demo' "
+        "or 'lightning-gen evaluate CHECKPOINT', or name other folders with --results"
+    )

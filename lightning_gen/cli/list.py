@@ -1,0 +1,91 @@
+"""``lightning-gen list``: the models, configurations and data sets that can be named."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from lightning_gen.cli.arguments import Arguments
+from lightning_gen.leaderboard.text import printable
+from lightning_gen.registry import class_path, registered
+
+Entry = dict[str, Any]
+
+
+def run(argv: list[str]) -> int:
+    """Print what was asked for as tables, or as one JSON object with a list per kind."""
+    parser = Arguments("list", "Show the models, configurations and data sets by name.")
+    parser.add_argument("what", nargs="?", choices=[*KINDS], metavar="|".join(KINDS), help="what to show (all of them)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    arguments = parser.parse_args(argv)
+    entries = {kind: find() for kind, find in KINDS.items() if arguments.what in (None, kind)}
+    if arguments.json:
+        print(json.dumps(entries, indent=2))
+    else:
+        _print_entries(entries)
+    return 0
+
+
+def _print_entries(entries: dict[str, list[Entry]]) -> None:
+    from lightning_gen.leaderboard.render import print_table
+
+    for kind, rows in entries.items():
+        headers = [*dict.fromkeys(key for row in rows for key in row if key != "class")]
+        print_table(headers, [[_cell(row[key]) for key in headers] for row in rows], notes=[f"{kind}: {len(rows)}"])
+
+
+def _cell(value: object) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value)
+
+
+def _models() -> list[Entry]:
+    from lightning_gen import models
+    from lightning_gen.models.base import GenerativeModel, describe
+
+    classes = [getattr(models, name) for name in sorted(models.MODELS)]
+    classes += [cls for cls in _registered_classes() if issubclass(cls, GenerativeModel)]
+    return [{**describe(cls), "class": class_path(cls)} for cls in classes]
+
+
+def _data() -> list[Entry]:
+    from lightning_gen import data
+    from lightning_gen.models.base import GenerativeModel
+
+    classes = [getattr(data, name) for name in sorted(data.DATASETS)]
+    classes += [cls for cls in _registered_classes() if not issubclass(cls, GenerativeModel)]
+    return [{"name": cls.__name__, "summary": cls.summary, "class": class_path(cls)} for cls in classes]
+
+
+def _registered_classes() -> list[type]:
+    """The classes of installed packages; one that cannot be loaded is named on stderr and left out."""
+    classes = []
+    for name, path in sorted(registered().items()):
+        module, _, attribute = path.rpartition(".")
+        try:
+            classes.append(getattr(importlib.import_module(module), attribute))
+        except (ImportError, AttributeError) as error:
+            print(printable(f"lightning-gen list: {name} ({path}) cannot be loaded: {error}"), file=sys.stderr)
+    return classes
+
+
+def _configs() -> list[Entry]:
+    from lightning_gen.configs import config_names
+
+    return [{"name": name, "header": header(path)} for name, path in sorted(config_names().items())]
+
+
+def header(path: Path) -> str:
+    """The comment at the top of a configuration, up to its first empty line, as one line."""
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        text = line.removeprefix("#").strip()
+        if not line.startswith("#") or not text:
+            break
+        lines.append(text)
+    return " ".join(lines)
+
+
+KINDS = {"models": _models, "configs": _configs, "data": _data}

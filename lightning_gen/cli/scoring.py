@@ -1,0 +1,62 @@
+"""Evaluate one checkpoint, show the scores and write the record: what ``fit`` and ``evaluate`` share."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from lightning_gen import distributed
+from lightning_gen.checkpoint import load_model
+from lightning_gen.data.base import ImageDataModule
+from lightning_gen.errors import UserError
+from lightning_gen.evaluation import Plan, evaluate
+from lightning_gen.evaluation import Progress as Report
+from lightning_gen.leaderboard.record import ResultRecord, Score, write
+from lightning_gen.leaderboard.text import printable
+from lightning_gen.reporting import Kind, describe_checkpoint, make_record, run_of
+
+
+def score_checkpoint(
+    path: pathlib.Path, plan: Plan, data: ImageDataModule, device: torch.device, console: Console, kind: Kind | None = None
+) -> ResultRecord:
+    """Evaluate a checkpoint on all processes; rank 0 shows the scores and writes the record to the run's ``results`` folder."""
+    model = load_model(path).to(device)
+    with progress_bar(console) as report:
+        evaluation = evaluate(model, data, plan, report)
+    if not evaluation.scores:
+        raise UserError(f"{path}: {type(model).__name__} on {data.name} has no score: no extractor for these images and no likelihood")
+    run = run_of(path)
+    record = make_record(model, data, plan, evaluation, run, describe_checkpoint(path.resolve(), run, kind))
+    if distributed.rank() == 0:
+        console.print(f"{record.checkpoint.kind}: " + ", ".join(map(in_words, record.scores)), markup=False, highlight=False)
+        write(record, run / "results")
+    return record
+
+
+def in_words(score: Score) -> str:
+    """``FD(digits-cnn) 1.234 ± 0.010 (floor 0.100)``."""
+    sign = "<= " if score.kind not in (None, "exact") else ""
+    uncertainty = "" if score.uncertainty is None else f" ± {score.uncertainty:.2g}"
+    floor = "" if score.floor is None else f" (floor {score.floor:.4g})"
+    return printable(f"{score.name} {sign}{score.value:.4g}{uncertainty}{floor}")
+
+
+@contextmanager
+def progress_bar(console: Console) -> Iterator[Report]:
+    """A bar per stage of an evaluation, on rank 0's terminal; nothing elsewhere."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    shown = distributed.rank() == 0 and console.is_terminal and not console.quiet
+    with Progress(*columns, console=console, transient=True, disable=not shown) as bar:
+        tasks: dict[str, int] = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done)
+
+        yield report

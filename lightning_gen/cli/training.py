@@ -1,0 +1,97 @@
+"""What ``fit`` does once its options are read: train, score the best and the last checkpoint, write their records."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from lightning_gen.callbacks.run_folder import CONFIG_FILE, new_run_folder, require_writable
+from lightning_gen.checkpoint import find_checkpoint, init_from, load_model
+from lightning_gen.cli.experiment import Experiment, FinalEvaluation, quiet
+from lightning_gen.cli.scoring import score_checkpoint
+from lightning_gen.errors import Preempted, UserError
+from lightning_gen.evaluation import Plan
+
+CHANGEABLE = ("trainer", "budget", "evaluation", "samples", "reconstructions", "checkpoints", "final", "runs", "compile", "wandb", "wandb_project")
+"""What may differ when a run is continued: how long, how often, where; never what is trained on what."""
+
+MACHINE_DEPENDENT = ("data.init_args.root", "data.init_args.num_workers")
+
+
+def start(argv: list[str], name: str, init: str | None) -> pathlib.Path:
+    """A new run; returns its folder."""
+    quiet()
+    experiment = Experiment(argv, name)
+    if init:
+        _warm_start(experiment, init)
+    return _fit(experiment, None)
+
+
+def resume(folder: pathlib.Path, argv: list[str]) -> pathlib.Path:
+    """Continue a run from its own configuration and its last checkpoint."""
+    quiet()
+    checkpoint = find_checkpoint(folder, "last")
+    load_model(checkpoint)  # a broken file is refused before anything starts
+    saved = yaml.safe_load((folder / CONFIG_FILE).read_text())
+    experiment = Experiment(["--config", str(folder / CONFIG_FILE), *argv], folder)
+    refuse_contradictions(saved, experiment.plain_config())
+    return _fit(experiment, checkpoint)
+
+
+def refuse_contradictions(saved: dict[str, Any], asked: dict[str, Any]) -> None:
+    """A flag that contradicts the saved experiment is refused by name, not silently ignored."""
+    before, now = dict(_flat(saved)), dict(_flat(asked))
+    for key in sorted(before.keys() | now.keys()):
+        if key.partition(".")[0] in CHANGEABLE or key in MACHINE_DEPENDENT or before.get(key) == now.get(key):
+            continue
+        raise UserError(f"--resume: {key} is {before.get(key)!r} in the run and {now.get(key)!r} now; expected no change (start a new run)")
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _warm_start(experiment: Experiment, source: str) -> None:
+    matched, missing = init_from(experiment.model, find_checkpoint(source))
+    if experiment.trainer.is_global_zero:
+        rest = f"; not found there: {', '.join(missing)}" if missing else ""
+        print(f"--init_from: took {len(matched)} of {len(matched) + len(missing)} weights ({', '.join(matched)}){rest}", file=sys.stderr)
+
+
+def _fit(experiment: Experiment, checkpoint: pathlib.Path | None) -> pathlib.Path:
+    """Train, then evaluate; returns the run folder."""
+    trainer = experiment.trainer
+    if trainer.is_global_zero:
+        require_writable(experiment.folder)
+        print(f"run folder: {experiment.folder}", file=sys.stderr)
+    trainer.fit(experiment.model, datamodule=experiment.datamodule, ckpt_path=checkpoint, weights_only=True)
+    folder = experiment.run_folder.folder
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    if experiment.preemption.preempted:
+        raise Preempted(f"told to stop; saved at {experiment.model.images_seen} images, continue with: lightning-gen fit --resume {folder}")
+    final: FinalEvaluation = experiment.config_init["final"]
+    if final.enabled:
+        _score(experiment, folder, final)
+    for logger in trainer.loggers:
+        getattr(logger, "close", lambda: None)()
+    return folder
+
+
+def _score(experiment: Experiment, folder: pathlib.Path, final: FinalEvaluation) -> None:
+    """Evaluate the best and the last checkpoint on all processes and write a record of each."""
+    plan = Plan(final.split, final.num_samples, final.likelihood_samples, final.likelihood_images, final.seed)
+    console = Console(stderr=True, quiet=not experiment.trainer.is_global_zero)
+    for kind in ("best", "last"):
+        path = folder / "checkpoints" / f"{kind}.ckpt"
+        if path.is_file():
+            score_checkpoint(path, plan, experiment.datamodule, experiment.trainer.strategy.root_device, console)

@@ -1,0 +1,13 @@
+"""Distributions: of latent vectors, and of images given a decoder's output."""
+
+from lightning_gen.lazy import lazy_exports
+
+DISTRIBUTIONS = {
+    "DiagonalNormal": "normal",
+    "Likelihood": "likelihoods",
+    "Bernoulli": "likelihoods",
+    "Gaussian": "likelihoods",
+    "DiscretizedLogistic": "likelihoods",
+}
+
+__getattr__, __dir__ = lazy_exports(__name__, DISTRIBUTIONS)

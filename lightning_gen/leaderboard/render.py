@@ -1,0 +1,150 @@
+"""Tables on a terminal or in a pipe: no value is ever cut off, and nothing from a file is taken for markup."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from lightning_gen.leaderboard.record import Answer, Score
+from lightning_gen.leaderboard.schema import to_json
+from lightning_gen.leaderboard.table import Cell, Column, Row, Table
+from lightning_gen.leaderboard.text import count, number, printable
+
+UNITS = {"count": "images", "num_samples": "samples", "bits": "bits per value"}
+"""Keys of a protocol that read better after their value."""
+
+
+def print_table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: frozenset[int] = frozenset(), notes: Sequence[str] = ()
+) -> None:
+    """Print a table and its notes; columns with the indices ``numeric`` are right-aligned and never broken."""
+    lines = [[printable(cell) for cell in row] for row in rows]
+    table = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for index, header in enumerate(headers):
+        if index in numeric:
+            width = max(map(cell_len, [*header.split("\n"), *(line[index] for line in lines)]))
+            table.add_column(Text(header), justify="right", no_wrap=True, min_width=width)
+        else:
+            table.add_column(Text(header), overflow="fold")
+    for row in lines:
+        table.add_row(*map(Text, row))
+    console = Console(highlight=False, markup=False, emoji=False)
+    minimum, maximum = Measurement.get(console, console.options.update(width=100_000), table)
+    console.width = min(maximum, max(minimum, console.width)) if console.is_terminal else maximum
+    console.print(table)
+    for note in notes:
+        console.print(Text(printable(note)), soft_wrap=True)
+    console.print()
+
+
+def print_leaderboard(table: Table) -> None:
+    """Print one table of the leaderboard with its protocol in words."""
+    answers = _answers(table)
+    headers, cells = ["#", "model", "family"], [[_rank(rank), _name(row), row.record.model.family] for rank, row in table.rows]
+    for column in table.columns:
+        _add_score(table, column, headers, cells)
+    last_score = len(headers)
+    headers += ["parameters", "images seen", "samples/s", "run"] + ["answer"] * any(answers)
+    for line, (_, row), answer in zip(cells, table.rows, answers, strict=True):
+        cost = row.record.cost
+        speed = "" if cost.samples_per_second is None else count(cost.samples_per_second)
+        line += [count(cost.parameters), count(cost.images_seen), speed, row.record.run_name] + [answer] * any(answers)
+    print_table(headers, cells, numeric=frozenset({0, *range(3, last_score + 3)}), notes=captions(table))
+
+
+def _add_score(table: Table, column: Column, headers: list[str], cells: list[list[str]]) -> None:
+    """Append a column of scores: one for the checkpoint that a row is about, one for the last where there is any."""
+    main = [row.cells[row.main_kind].get(column) if row.main_kind != "last" else None for _, row in table.rows]
+    last = [row.cells.get("last", {}).get(column) for _, row in table.rows]
+    for kind, column_cells in (("best", main), ("last", last)):
+        if any(column_cells):
+            headers.append(f"{printable(_label(table, column))}\n{kind}")
+            for line, cell in zip(cells, column_cells, strict=True):
+                line.append("" if cell is None else score_text(cell))
+
+
+def _label(table: Table, column: Column) -> str:
+    """The name of a column; with the start of its fingerprint where another protocol has the same name."""
+    names = [other.name for other in table.columns]
+    return column.name if names.count(column.name) == 1 else f"{column.name} #{column.fingerprint[:4]}"
+
+
+def score_text(cell: Cell) -> str:
+    """``12.34 ± 0.05``; a bound is never shown as exact: ``<= 3.210 (k=100)``."""
+    score = cell.score
+    text = number(score.value)
+    if score.uncertainty is not None:
+        text += f" ± {score.uncertainty:.2g}"
+    if score.kind in (None, "exact"):
+        return text
+    samples = cell.record.answer.likelihood_samples
+    suffix = f" (k={samples})" if score.kind == "k-sample bound" else ""
+    # A lower bound of the likelihood bounds bits/dim from above.
+    return f"{'<=' if score.better == 'lower' else '>='} {text}{suffix}"
+
+
+def _rank(rank: int | None) -> str:
+    return "-" if rank is None else str(rank)
+
+
+def _name(row: Row) -> str:
+    return row.record.model.name + {"best": "", "last": ""}.get(row.main_kind, f" ({row.main_kind})")
+
+
+def _answer_parts(answer: Answer) -> dict[str, Any]:
+    """How a row answers, apart from the k that stands with the score."""
+    parts = to_json(answer)
+    options = parts.pop("sample_options")
+    parts.pop("likelihood_samples")
+    return {name: value for name, value in (parts | options).items() if value is not None}
+
+
+def _shared_answer(table: Table) -> dict[str, Any]:
+    first, *others = [_answer_parts(row.record.answer) for _, row in table.rows]
+    return {name: value for name, value in first.items() if all(name in other and other[name] == value for other in others)}
+
+
+def _answers(table: Table) -> list[str]:
+    """For each row, in what it answers unlike others."""
+    shared = _shared_answer(table)
+    return [_words({key: value for key, value in _answer_parts(row.record.answer).items() if key not in shared}) for _, row in table.rows]
+
+
+def captions(table: Table) -> list[str]:
+    """The protocol of every column in words, what all rows have in common, and what is not shown."""
+    lines = [f"{_label(table, column)}: {_column_words(table.scores(column))}" for column in table.columns]
+    lines[0] = f"Ranked by {lines[0]}"
+    shared = _shared_answer(table)
+    lines += [f"All rows: {_words(shared)}"] * bool(shared)
+    superseded = sum(row.superseded for _, row in table.rows)
+    lines += [f"Not shown: {superseded} earlier evaluation(s) that a newer one of the same run replaces"] * bool(superseded)
+    return lines
+
+
+def _column_words(scores: list[Score]) -> str:
+    protocol = dict(scores[0].protocol)
+    parts = [f"{protocol.pop('dataset')} {protocol.pop('split')}"] + [_words(protocol)] * bool(protocol)
+    parts.append(f"{scores[0].better} is better")
+    kinds = sorted({score.uncertainty_kind for score in scores if score.uncertainty_kind})
+    floors = sorted({number(score.floor) for score in scores if score.floor is not None})
+    parts += [f"± is the {' or '.join(kinds)}"] * bool(kinds) + [f"floor (real images) {' to '.join(floors)}"] * bool(floors)
+    return "; ".join(parts)
+
+
+def _words(values: dict[str, Any]) -> str:
+    return ", ".join(f"{_short(value)} {UNITS[key]}" if key in UNITS else f"{key} {_short(value)}" for key, value in values.items())
+
+
+def _short(value: Any) -> str:
+    """A value in a caption; a hash by its first digits."""
+    text = value if isinstance(value, str) else json.dumps(to_json(value))
+    is_hash = len(text) >= 32 and not set(text) - set("0123456789abcdef")
+    return text[:8] if is_hash else text

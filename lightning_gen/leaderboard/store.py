@@ -1,0 +1,62 @@
+"""Finding and reading the result records below some folders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from lightning_gen.errors import UserError
+from lightning_gen.leaderboard.record import SUFFIX, ResultRecord, read
+
+Skipped = list[tuple[Path, str]]
+"""Files and folders that could not be used, each with the reason."""
+
+
+def load_results(folders: Iterable[str | os.PathLike[str]]) -> tuple[list[ResultRecord], Skipped]:
+    """All records below ``folders`` in the order of their paths, and what was skipped; a folder that does not exist raises UserError."""
+    records: list[ResultRecord] = []
+    skipped: Skipped = []
+    for path in _result_files([_existing(Path(folder)) for folder in folders], skipped):
+        try:
+            records.append(read(path))
+        except UserError as error:
+            skipped.append((path, str(error).removeprefix(f"{path}: ")))
+    return records, skipped
+
+
+def _existing(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise UserError(
+            f"results folder {str(folder)!r}: {'not a folder' if folder.exists() else 'does not exist'}; expected a folder of runs"
+        )
+    return folder
+
+
+def _result_files(folders: list[Path], skipped: Skipped) -> Iterator[Path]:
+    """Every result file once, however many links or folders lead to it."""
+    seen: set[Path] = set()
+    for path in (path for folder in folders for path in _walk(folder, skipped)):
+        # Opening a pipe would wait for ever.
+        if not path.is_file():
+            skipped.append((path, "not a regular file"))
+        elif (real := path.resolve()) not in seen:
+            seen.add(real)
+            yield path
+
+
+def _walk(folder: Path, skipped: Skipped) -> Iterator[Path]:
+    """Paths with our suffix below ``folder``; links to folders are followed, each folder is entered once."""
+    entered: set[Path] = set()
+    for root, children, names in os.walk(folder, followlinks=True, onerror=lambda error: skipped.append(_unreadable(error))):
+        here = Path(root)
+        if (real := here.resolve()) in entered:
+            children.clear()
+            continue
+        entered.add(real)
+        children.sort()
+        yield from (here / name for name in sorted(names) if name.endswith(SUFFIX))
+
+
+def _unreadable(error: OSError) -> tuple[Path, str]:
+    return Path(error.filename), f"folder cannot be read ({error.strerror})"

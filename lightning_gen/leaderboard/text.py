@@ -1,0 +1,29 @@
+"""Numbers and untrusted strings as text that is safe and short on a terminal."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+
+
+def printable(text: object) -> str:
+    """``text`` on one line without control, format and surrogate characters, so that no file can steer a terminal."""
+    spaced = "".join(" " if letter in "\t\n\r\v\f\u2028\u2029" else letter for letter in str(text))
+    return "".join(letter for letter in spaced if not unicodedata.category(letter).startswith("C"))
+
+
+def number(value: float) -> str:
+    """Four significant digits; one decimal from a thousand on."""
+    if not math.isfinite(value):
+        return str(value)
+    return f"{value:.1f}" if abs(value) >= 1000 else f"{value:#.4g}"
+
+
+def count(value: float) -> str:
+    """Three significant digits with the unit k, M, G or T: 1234567 is ``1.23M``."""
+    for unit in ("", "k", "M", "G"):
+        # 999.5 would be rounded up to 1000.
+        if not math.isfinite(value) or abs(value) < 999.5:
+            return f"{value:.3g}{unit}"
+        value /= 1000
+    return f"{value:.4g}T"

@@ -1,0 +1,75 @@
+"""``lightning-gen leaderboard``: tables on stdout, complaints on stderr, and JSON that a program can read."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lightning_gen import cli
+from lightning_gen.cli.leaderboard import run
+from lightning_gen.errors import UserError
+
+EXAMPLE = Path(__file__).parents[1] / "leaderboard" / "example.result.json"
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A folder with one good and one bad result file."""
+    shutil.copy(EXAMPLE, tmp_path)
+    (tmp_path / "bad\x1b.result.json").write_text("{")
+    return tmp_path
+
+
+def test_tables_go_to_stdout_and_skipped_files_to_stderr(results, capsys):
+    assert run(["--results", str(results)]) == 0
+    out, err = capsys.readouterr()
+    assert "12.35 ± 0.25" in out
+    assert err.startswith(f"lightning-gen leaderboard: skipped {results}/bad.result.json: not valid JSON")
+    assert err.count("\n") == 1
+
+
+def test_json_alone_is_on_stdout(results, capsys):
+    assert run(["--results", str(results), "--json"]) == 0
+    out, err = capsys.readouterr()
+    data = json.loads(out, parse_constant=pytest.fail)
+    assert data["tables"][0]["rows"][0]["run_name"] == "vae-digits-1"
+    assert [Path(entry["path"]).name for entry in data["skipped"]] == ["bad\x1b.result.json"]
+    assert err == ""
+
+
+def test_nothing_found_is_a_line_that_helps(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run([]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "no *.result.json in runs; make one with 'lightning-gen demo'" in err
+    assert run(["--results", str(tmp_path)]) == 1
+    assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_nothing_found_is_an_empty_list_in_json(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(["--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"tables": [], "skipped": []}
+
+
+def test_the_default_folder_is_runs(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "a" / "results").mkdir(parents=True)
+    shutil.copy(EXAMPLE, tmp_path / "runs" / "a" / "results")
+    assert run([]) == 0
+
+
+def test_a_folder_that_was_named_has_to_exist(tmp_path):
+    with pytest.raises(UserError, match="absent"):
+        run(["--results", str(tmp_path / "absent")])
+
+
+def test_a_terminal_without_unicode_still_gets_its_table(results, monkeypatch, tmp_path):
+    with (tmp_path / "ascii.txt").open("w", encoding="ascii") as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)
+        with pytest.raises(SystemExit) as caught:
+            cli.main(["leaderboard", "--results", str(results)])
+    assert caught.value.code == 0
+    assert "12.35 \\xb1 0.25" in (tmp_path / "ascii.txt").read_text()
