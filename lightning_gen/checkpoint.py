@@ -62,6 +62,11 @@ def model_of(checkpoint: dict[str, Any], path: Path) -> GenerativeModel:
     return model.eval()
 
 
+def images_seen(path: Path) -> int:
+    """How many images the model of a checkpoint had seen."""
+    return read_checkpoint(path)[CHECKPOINT_KEY]["images_seen"]
+
+
 def _first_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 

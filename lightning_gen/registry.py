@@ -25,7 +25,6 @@ Spec = dict[str, Any]
 """``{"class_path": ..., "init_args": {...}}``: how a configuration or a checkpoint names an object, as plain data."""
 
 
-
 class ClassSpec:
     """A spec as the type of a constructor argument: the command line takes a class name or ``{class_path, init_args}`` and builds nothing.
 

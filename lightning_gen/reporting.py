@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import pathlib
 import platform
-from typing import Literal
 
 import torch
 
@@ -16,8 +15,6 @@ from lightning_gen.evaluation import Evaluation, Plan
 from lightning_gen.leaderboard.record import Answer, Checkpoint, Cost, Model, ResultRecord
 from lightning_gen.models.base import GenerativeModel, plain
 from lightning_gen.registry import class_path
-
-Kind = Literal["best", "last", "other", "untrained"]
 
 
 def make_record(
@@ -60,10 +57,10 @@ def make_record(
     )
 
 
-def describe_checkpoint(path: pathlib.Path, run: pathlib.Path, kind: Kind | None = None) -> Checkpoint:
-    """Which file was scored; its kind follows from its name unless it is given."""
-    known = path.stem if path.stem in ("best", "last") else "other"
-    return Checkpoint(path=str(path.relative_to(run)), sha256=sha256(path), kind=kind or known)
+def describe_checkpoint(path: pathlib.Path) -> Checkpoint:
+    """Which file was scored; its kind follows from its name."""
+    known = path.stem if path.stem in ("best", "last", "untrained") else "other"
+    return Checkpoint(path=str(path.resolve().relative_to(run_of(path))), sha256=sha256(path), kind=known)
 
 
 def run_of(checkpoint: pathlib.Path) -> pathlib.Path:
@@ -89,5 +86,3 @@ def machine(device: torch.device) -> str:
     """Kind of machine and device in words; host names stay private."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU ({platform.machine()}, {torch.get_num_threads()} threads)"
     return f"{distributed.world_size()}x {name}"
-
-

@@ -19,16 +19,27 @@ class Checkpoints(EveryImages):
 
     Args:
         every_images: the interval; 0 saves at the end only.
+        untrained: also save the state before the first step, as the baseline that training has to beat.
     """
 
-    def __init__(self, every_images: int = 0) -> None:
+    def __init__(self, every_images: int = 0, untrained: bool = False) -> None:
         super().__init__(every_images)
+        self.untrained = untrained
         self._saved_at: int | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, model: GenerativeModel) -> None:
+        """Save the baseline."""
+        if self.untrained and model.images_seen == 0:
+            save_checkpoint(trainer, model, "untrained")
 
     def on_train_batch_end(self, trainer: pl.Trainer, model: GenerativeModel, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Save when the interval is crossed, and before training stops."""
         if self.due(model) or trainer.should_stop:
             self.save_last(trainer, model)
+
+    def on_train_end(self, trainer: pl.Trainer, model: GenerativeModel) -> None:
+        """Save what a user's own callback ended between two intervals."""
+        self.save_last(trainer, model)
 
     def save_last(self, trainer: pl.Trainer, model: GenerativeModel) -> None:
         """Save ``last.ckpt`` unless it already holds this state."""

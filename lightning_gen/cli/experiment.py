@@ -70,7 +70,13 @@ def quiet() -> None:
     """Keep Lightning's advertisements and its advice on data loaders that we do not use out of the output."""
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for advice in ("`isinstance.treespec, LeafSpec.`", "LightningCLI's args", "The '.*_dataloader' does not have many workers", "The number of training batches", "Checkpoint dir"):
+    for advice in (
+        "`isinstance.treespec, LeafSpec.`",
+        "LightningCLI's args",
+        "The '.*_dataloader' does not have many workers",
+        "The number of training batches",
+        "Checkpoint dir",
+    ):
         warnings.filterwarnings("ignore", message=f".*{advice}.*")
 
 
@@ -110,17 +116,29 @@ class Experiment(LightningCLI):
         parser.add_lightning_class_args(Checkpoints, "checkpoints")
         parser.add_class_arguments(FinalEvaluation, "final")
         parser.add_argument("--runs", type=str, default="runs", help="folder in which every run gets its own folder")
-        parser.add_argument("--training_noise", type=Literal["step", "indexed"], default="step", help=(
-            "step: the device's generator, per (seed, step, rank); indexed: per image of the global batch, the same for any number of processes"
-        ))
+        parser.add_argument(
+            "--training_noise",
+            type=Literal["step", "indexed"],
+            default="step",
+            help=(
+                "step: the device's generator, per (seed, step, rank); indexed: per image of the global batch, the same for any number of processes"
+            ),
+        )
         parser.add_argument("--compile", type=bool, default=False, help="compile the networks with torch.compile, in place")
-        parser.add_argument("--wandb", type=Literal["auto", "on", "off"], default="auto", help=(
-            "auto: online when logged in or WANDB_MODE says so, otherwise an offline run in the run folder; off: metrics.csv only"
-        ))
+        parser.add_argument(
+            "--wandb",
+            type=Literal["auto", "on", "off"],
+            default="auto",
+            help=("auto: online when logged in or WANDB_MODE says so, otherwise an offline run in the run folder; off: metrics.csv only"),
+        )
         parser.add_argument("--wandb_project", type=str | None, default=None, help="the W&B project; lightning-gen by default")
-        parser.add_argument("--resume", type=str | None, default=None, help="run folder to continue from its own configuration and last checkpoint")
+        parser.add_argument(
+            "--resume", type=str | None, default=None, help="run folder to continue from its own configuration and last checkpoint"
+        )
         parser.add_argument("--init_from", type=str | None, default=None, help="checkpoint or run folder to take matching weights from")
-        parser.add_argument("--trust", type=str | None, default=None, help="module, or .py file, whose classes may be used; may be repeated")
+        parser.add_argument(
+            "--trust", type=str | None, default=None, help="module, or .py file, whose classes may be used; may be repeated"
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: list[str]) -> None:
         """Parse; every mistake is one line."""

@@ -38,7 +38,8 @@ def _print_entries(entries: dict[str, list[Entry]]) -> None:
 
 
 def _cell(value: object) -> str:
-    return ", ".join(value) if isinstance(value, list) else str(value)
+    """A table has room for the first line only; JSON has all of them."""
+    return ", ".join(value) if isinstance(value, list) else str(value).partition("\n")[0]
 
 
 def _models() -> list[Entry]:
@@ -78,14 +79,14 @@ def _configs() -> list[Entry]:
 
 
 def header(path: Path) -> str:
-    """The comment at the top of a configuration, up to its first empty line, as one line."""
+    """The comment at the top of a configuration, up to its first empty line."""
     lines = []
     for line in path.read_text(encoding="utf-8").splitlines():
         text = line.removeprefix("#").strip()
         if not line.startswith("#") or not text:
             break
         lines.append(text)
-    return " ".join(lines)
+    return "\n".join(lines)
 
 
 KINDS = {"models": _models, "configs": _configs, "data": _data}

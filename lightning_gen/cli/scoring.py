@@ -18,24 +18,27 @@ from lightning_gen.evaluation import Plan, evaluate
 from lightning_gen.evaluation import Progress as Report
 from lightning_gen.leaderboard.record import ResultRecord, Score, write
 from lightning_gen.leaderboard.text import printable
-from lightning_gen.reporting import Kind, describe_checkpoint, make_record, run_of
+from lightning_gen.reporting import describe_checkpoint, make_record, run_of
 
 
-def score_checkpoint(
-    path: pathlib.Path, plan: Plan, data: ImageDataModule, device: torch.device, console: Console, kind: Kind | None = None
-) -> ResultRecord:
+def score_checkpoint(path: pathlib.Path, plan: Plan, data: ImageDataModule, device: torch.device, console: Console) -> ResultRecord:
     """Evaluate a checkpoint on all processes; rank 0 shows the scores and writes the record to the run's ``results`` folder."""
     model = load_model(path).to(device)
     with progress_bar(console) as report:
         evaluation = evaluate(model, data, plan, report)
     if not evaluation.scores:
         raise UserError(f"{path}: {type(model).__name__} on {data.name} has no score: no extractor for these images and no likelihood")
-    run = run_of(path)
-    record = make_record(model, data, plan, evaluation, run, describe_checkpoint(path.resolve(), run, kind))
-    if distributed.rank() == 0:
-        console.print(f"{record.checkpoint.kind}: " + ", ".join(map(in_words, record.scores)), markup=False, highlight=False)
-        write(record, run / "results")
+    record = make_record(model, data, plan, evaluation, run_of(path), describe_checkpoint(path))
+    publish(record, console)
     return record
+
+
+def publish(record: ResultRecord, console: Console) -> None:
+    """Show the scores on rank 0, then write the record, so that a failing disk loses no score."""
+    if distributed.rank() == 0:
+        line = f"{record.checkpoint.kind}: " + ", ".join(map(in_words, record.scores))
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        write(record, pathlib.Path(record.run_folder) / "results")
 
 
 def in_words(score: Score) -> str:

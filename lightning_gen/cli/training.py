@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import sys
 from collections.abc import Iterator
@@ -10,14 +11,28 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from lightning_gen.callbacks.run_folder import CONFIG_FILE, new_run_folder, require_writable
-from lightning_gen.checkpoint import find_checkpoint, init_from, load_model
+from lightning_gen.callbacks.run_folder import CONFIG_FILE, require_writable
+from lightning_gen.checkpoint import find_checkpoint, images_seen, init_from, load_model
 from lightning_gen.cli.experiment import Experiment, FinalEvaluation, quiet
-from lightning_gen.cli.scoring import score_checkpoint
+from lightning_gen.cli.scoring import publish, score_checkpoint
 from lightning_gen.errors import Preempted, UserError
 from lightning_gen.evaluation import Plan
+from lightning_gen.leaderboard.record import ResultRecord
+from lightning_gen.reporting import describe_checkpoint
 
-CHANGEABLE = ("trainer", "budget", "evaluation", "samples", "reconstructions", "checkpoints", "final", "runs", "compile", "wandb", "wandb_project")
+CHANGEABLE = (
+    "trainer",
+    "budget",
+    "evaluation",
+    "samples",
+    "reconstructions",
+    "checkpoints",
+    "final",
+    "runs",
+    "compile",
+    "wandb",
+    "wandb_project",
+)
 """What may differ when a run is continued: how long, how often, where; never what is trained on what."""
 
 MACHINE_DEPENDENT = ("data.init_args.root", "data.init_args.num_workers")
@@ -88,10 +103,16 @@ def _fit(experiment: Experiment, checkpoint: pathlib.Path | None) -> pathlib.Pat
 
 
 def _score(experiment: Experiment, folder: pathlib.Path, final: FinalEvaluation) -> None:
-    """Evaluate the best and the last checkpoint on all processes and write a record of each."""
+    """Evaluate the last and the best checkpoint, and the untrained one where it was kept, on all processes; write a record of each."""
     plan = Plan(final.split, final.num_samples, final.likelihood_samples, final.likelihood_images, final.seed)
     console = Console(stderr=True, quiet=not experiment.trainer.is_global_zero)
-    for kind in ("best", "last"):
+    device = experiment.trainer.strategy.root_device
+    known: dict[int, ResultRecord] = {}
+    for kind in ("untrained", "last", "best"):
         path = folder / "checkpoints" / f"{kind}.ckpt"
-        if path.is_file():
-            score_checkpoint(path, plan, experiment.datamodule, experiment.trainer.strategy.root_device, console)
+        if not path.is_file():
+            continue
+        if (seen := images_seen(path)) in known:  # the same weights: not evaluated twice
+            publish(dataclasses.replace(known[seen], checkpoint=describe_checkpoint(path)), console)
+        else:
+            known[seen] = score_checkpoint(path, plan, experiment.datamodule, device, console)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table as RichTable
@@ -30,8 +29,7 @@ def print_table(
     table = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for index, header in enumerate(headers):
         if index in numeric:
-            width = max(map(cell_len, [*header.split("\n"), *(line[index] for line in lines)]))
-            table.add_column(Text(header), justify="right", no_wrap=True, min_width=width)
+            table.add_column(Text(header), justify="right", no_wrap=True)
         else:
             table.add_column(Text(header), overflow="fold")
     for row in lines:

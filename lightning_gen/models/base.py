@@ -212,14 +212,17 @@ class GenerativeModel(pl.LightningModule):
     def inference(self, weights: Weights = "ema") -> Iterator[None]:
         """Evaluation mode without gradients and without autocast, on the averaged weights when there are any; everything is as before afterwards."""
         modes = {module: module.training for module in self.modules()}
+        default = torch.get_default_dtype()
         live = {name: getattr(self, name) for name in self.ema} if self.ema is not None and weights == "ema" else {}
         try:
             for name in live:
                 setattr(self, name, self.ema[name])
+            torch.set_default_dtype(self.dtype)  # of the noise and of the images' float forms, outside Lightning's own steps too
             self.eval()
             with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
                 yield
         finally:
+            torch.set_default_dtype(default)
             for name, network in live.items():
                 setattr(self, name, network)
             for module, mode in modes.items():

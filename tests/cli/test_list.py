@@ -57,7 +57,11 @@ def test_a_package_that_cannot_be_loaded_is_named_and_left_out(capsys):
 
 
 def test_configurations_come_with_the_top_of_their_header(capsys):
-    assert listed(capsys, "configs") == {"configs": [{"name": "vae_digits", "header": "A VAE on digits. Expect FD 12."}]}
+    assert list_command.run(["configs"]) == 0
+    out = capsys.readouterr().out
+    assert "A VAE on digits." in out
+    assert "Expect" not in out
+    assert listed(capsys, "configs") == {"configs": [{"name": "vae_digits", "header": "A VAE on digits.\nExpect FD 12."}]}
 
 
 def test_data_sets_come_with_their_summary(capsys):

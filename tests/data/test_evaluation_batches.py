@@ -56,10 +56,11 @@ def test_more_processes_than_blocks_are_refused(ramp):
 
 
 class OnTheEdge:
-    """Noise that lies on the edge of each probability x / 255, in the default float type."""
+    """Noise one float32 step below each probability x / 255, in the default float type."""
 
     def uniform(self, name, shape):
-        return (torch.arange(256, dtype=torch.float32) / 255).to(torch.get_default_dtype())[None, None, None]
+        edge = torch.arange(256, dtype=torch.float32) / 255
+        return torch.nextafter(edge, torch.zeros(())).to(torch.get_default_dtype())[None, None, None]
 
 
 def test_the_default_float_type_changes_no_pixel_even_on_the_edge():

@@ -38,6 +38,11 @@ def test_splits_are_disjoint_cover_the_folder_and_depend_on_paths_alone(folder):
     assert make(moved).split_files == files
 
 
+def test_the_split_by_path_never_changes():
+    parts = hold_out(list("abcdefghij"), ["validation", "test"])
+    assert (parts["validation"], parts["test"]) == (["d"], ["f"])
+
+
 def test_three_images_make_three_splits():
     assert sorted(len(part) for part in hold_out(["a", "b", "c"], ["validation", "test"]).values()) == [1, 1, 1]
 

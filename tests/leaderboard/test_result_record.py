@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lightning_gen.errors import UserError
+from lightning_gen.leaderboard import record
 from lightning_gen.leaderboard.record import SUFFIX, ResultRecord, Score, from_text, read, write
 from lightning_gen.leaderboard.schema import canonical, to_json
 
@@ -134,7 +135,8 @@ for index in range(5):
 """
 
 
-def test_eight_processes_write_at_the_same_time(tmp_path):
+def test_eight_processes_write_at_the_same_time(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(record.__file__).parents[2]))
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(EXAMPLE), str(tmp_path / "new"), str(rank)]) for rank in range(8)]
     assert [writer.wait(timeout=60) for writer in writers] == [0] * 8
     names = {read(path).run_name for path in (tmp_path / "new").iterdir()}

@@ -47,6 +47,7 @@ def test_links_neither_loop_nor_count_twice(example, tmp_path):
     put(tmp_path / "elsewhere", "two")
     (tmp_path / "runs" / "a" / "loop").symlink_to(tmp_path / "runs")
     (tmp_path / "runs" / "linked").symlink_to(tmp_path / "elsewhere")
+    assert len(load_results([tmp_path / "runs"])[0]) == 2
     (tmp_path / "runs" / f"again{SUFFIX}").symlink_to(tmp_path / "elsewhere" / f"two{SUFFIX}")
     records, skipped = load_results([tmp_path / "runs", tmp_path / "runs" / "a", tmp_path])
     assert (records, skipped) == ([example, example], [])

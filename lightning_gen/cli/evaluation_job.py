@@ -1,0 +1,81 @@
+"""What ``evaluate`` does once its options are read: the same job in one process or in several."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import re
+from typing import Any
+
+import torch
+import yaml
+from lightning_fabric import Fabric
+from rich.console import Console
+from torch.multiprocessing import ProcessRaisedException
+
+from lightning_gen import registry
+from lightning_gen.callbacks.run_folder import CONFIG_FILE
+from lightning_gen.checkpoint import find_checkpoint, load_model
+from lightning_gen.cli.experiment import quiet
+from lightning_gen.cli.scoring import score_checkpoint
+from lightning_gen.data.base import ImageDataModule
+from lightning_gen.errors import UserError
+from lightning_gen.evaluation import Plan
+from lightning_gen.leaderboard.schema import to_json
+from lightning_gen.models.base import GenerativeModel
+from lightning_gen.registry import Spec
+from lightning_gen.reporting import run_of
+
+
+def run(options: argparse.Namespace) -> None:
+    """Evaluate; mistakes are found here, before any process is started."""
+    quiet()
+    if options.devices < 1:
+        raise UserError(f"--devices: expected at least 1, got {options.devices}")
+    path = find_checkpoint(options.checkpoint)
+    plan = Plan(options.split, options.num_samples, options.likelihood_samples, options.likelihood_images, options.seed, options.weights)
+    data = rebuild_data(load_model(path), path, options.root)
+    data.prepare_data()
+    data.split_size(plan.split)
+    accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    fabric = Fabric(accelerator=accelerator, devices=options.devices, strategy="ddp_spawn" if options.devices > 1 else "auto")
+    try:
+        record = fabric.launch(work, path, plan, options.root, options.trust)
+    except ProcessRaisedException as error:
+        raise _user_error_in(str(error)) or error from error
+    if options.json:
+        print(json.dumps(record, indent=2, allow_nan=False))
+
+
+def work(fabric: Fabric, path: pathlib.Path, plan: Plan, root: str | None, trust: list[str]) -> dict[str, Any]:
+    """One process's part; every process returns the record."""
+    quiet()
+    for module in trust:
+        registry.trust(module)
+    data = rebuild_data(load_model(path), path, root)
+    console = Console(stderr=True, quiet=fabric.global_rank != 0)
+    return to_json(score_checkpoint(path, plan, data, fabric.device, console))
+
+
+def rebuild_data(model: GenerativeModel, path: pathlib.Path, root: str | None = None) -> ImageDataModule:
+    """The data that a checkpoint's model was trained on; only the folder comes from this machine's run folder or command line."""
+    if model.data_spec is None:
+        raise UserError(f"checkpoint {str(path)!r}: does not say what it was trained on")
+    spec: Spec = {**model.data_spec, "init_args": dict(model.data_spec["init_args"])}
+    root = root or _root_in_config(run_of(path) / CONFIG_FILE)
+    if root is not None:
+        spec["init_args"]["root"] = root
+    return registry.build(spec, ImageDataModule, f"checkpoint {str(path)!r}: data")
+
+
+def _root_in_config(file: pathlib.Path) -> str | None:
+    if not file.is_file():
+        return None
+    return yaml.safe_load(file.read_text()).get("data", {}).get("init_args", {}).get("root")
+
+
+def _user_error_in(report: str) -> UserError | None:
+    """A process's own complaint, out of the traceback in which it reaches its parent."""
+    found = re.findall(r"^lightning_gen\.errors\.\w+: (.+)$", report, flags=re.MULTILINE)
+    return UserError(found[-1]) if found else None
