@@ -16,6 +16,9 @@ from lightning_gen.registry import build
 
 Path = str | os.PathLike[str]
 
+REQUIRED = ("model", "data", "images_seen", "batches_seen", "device_seconds", "data_initialized", "has_ema", "seed")
+"""What every checkpoint says of its model, besides the weights."""
+
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The content of a checkpoint file: tensors and plain data only, on the CPU.
@@ -37,6 +40,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(f"checkpoint {str(path)!r}: not written by lightning-gen")
     if content[CHECKPOINT_KEY].get("format") != 1:
         raise UserError(f"checkpoint {str(path)!r}: format {content[CHECKPOINT_KEY].get('format')!r}; this version reads format 1")
+    missing = [key for key in REQUIRED if key not in content[CHECKPOINT_KEY]] + ["state_dict"] * ("state_dict" not in content)
+    if missing:
+        raise UserError(f"checkpoint {str(path)!r}: incomplete, it lacks {', '.join(missing)}")
     return content
 
 

@@ -73,7 +73,7 @@ def dequantize(images: Tensor, noise: UniformNoise, num_bits: int = 8) -> Tensor
 
 
 def cell_log_volume(data_shape: list[int] | tuple[int, ...], num_bits: int) -> float:
-    """log of the volume of one level's cell after :func:`dequantize`, in nats: add it to a log-density to get a log-mass. Zero for vectors."""
+    """log-volume of one level's cell after :func:`dequantize`, in nats: what turns a log-density into a log-mass; 0 for vectors."""
     return -math.prod(data_shape) * num_bits * math.log(2) if is_image(data_shape) else 0.0
 
 
@@ -83,7 +83,7 @@ def bits_per_dim(log_prob: Tensor, data_shape: list[int] | tuple[int, ...]) -> T
 
 
 def make_grid(images: Tensor, num_columns: int | None = None, padding: int = 1, min_size: int = 32) -> Tensor:
-    """uint8 ``(N, C, H, W)`` to one RGB picture ``(3, H', W')``, row by row; small images are enlarged without smoothing to ``min_size``."""
+    """uint8 ``(N, C, H, W)`` to one RGB picture ``(3, H', W')``, row by row; small images are enlarged to ``min_size``, unsmoothed."""
     images = images.cpu()
     if images.shape[1] == 1:
         images = images.expand(-1, 3, -1, -1)

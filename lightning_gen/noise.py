@@ -72,7 +72,8 @@ class IndexedNoise(Noise):
     def __init__(self, seed: int, indices: Sequence[int], device: torch.device | str = "cpu") -> None:
         super().__init__(device)
         self.seed = seed
-        self.indices = indices
+        # Python's integers: NumPy's would overflow in the counter, and every block would draw the first one's numbers.
+        self.indices = indices if isinstance(indices, range) else [int(index) for index in indices]
 
     def __len__(self) -> int:
         return len(self.indices)

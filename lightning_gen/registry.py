@@ -100,7 +100,7 @@ def resolve(name: str, base: type[T], key: str) -> type[T]:
     """
     home = base.__module__.rpartition(".")[0]
     short_names = dir(importlib.import_module(home))
-    path = registered().get(name) or (f"{home}.{name}" if "." not in name else name)
+    path = name if "." in name else registered().get(name, f"{home}.{name}") if name not in short_names else f"{home}.{name}"
     if not is_trusted(path):
         raise UserError(
             f"{key}: class {name!r} is neither ours nor registered; if you trust its code, pass --trust {path.rpartition('.')[0]}"
@@ -108,7 +108,9 @@ def resolve(name: str, base: type[T], key: str) -> type[T]:
     module, _, attribute = path.rpartition(".")
     try:
         cls = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError):
+    except (ImportError, AttributeError) as error:
+        if isinstance(error, ImportError) and not f"{module}.".startswith(f"{error.name}."):  # something that the module itself needs
+            raise UserError(f"{key}: {name!r} cannot be imported ({error})") from error
         raise UserError(f"{key}: unknown class {name!r}; {did_you_mean(attribute, [*_public(short_names), *registered()])}") from None
     if not (isinstance(cls, type) and issubclass(cls, base)):
         raise UserError(f"{key}: {name!r} is not a {base.__name__}; expected a class derived from it")
@@ -120,7 +122,7 @@ def _public(names: list[str]) -> list[str]:
 
 
 def as_spec(value: str | Spec | ClassSpec, key: str) -> Spec:
-    """``"Gaussian"``, ``{"class_path": "Gaussian", "init_args": {...}}`` or ``{"class_path": "Gaussian", "scale": ...}`` in the full form."""
+    """The full form of ``"Gaussian"``, ``{"class_path": "Gaussian", "init_args": {...}}`` or ``{"class_path": "Gaussian", "scale": 1}``."""
     if isinstance(value, ClassSpec):
         return value.plain
     if isinstance(value, str):

@@ -17,7 +17,7 @@ from torch.multiprocessing import ProcessRaisedException
 from lightning_gen import registry
 from lightning_gen.callbacks.run_folder import CONFIG_FILE
 from lightning_gen.checkpoint import find_checkpoint, load_model
-from lightning_gen.cli.experiment import quiet
+from lightning_gen.cli.output import quiet
 from lightning_gen.cli.scoring import score_checkpoint
 from lightning_gen.data.base import ImageDataModule
 from lightning_gen.errors import UserError

@@ -13,7 +13,7 @@ from rich.console import Console
 from torch import Tensor
 
 from lightning_gen.checkpoint import find_checkpoint, load_model
-from lightning_gen.cli.experiment import quiet
+from lightning_gen.cli.output import quiet
 from lightning_gen.cli.scoring import progress_bar
 from lightning_gen.errors import UserError
 from lightning_gen.images import is_image, make_grid, save_png

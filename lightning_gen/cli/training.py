@@ -13,7 +13,8 @@ from rich.console import Console
 
 from lightning_gen.callbacks.run_folder import CONFIG_FILE, require_writable
 from lightning_gen.checkpoint import find_checkpoint, images_seen, init_from, load_model
-from lightning_gen.cli.experiment import Experiment, FinalEvaluation, quiet
+from lightning_gen.cli.experiment import Experiment, FinalEvaluation
+from lightning_gen.cli.output import quiet
 from lightning_gen.cli.scoring import publish, score_checkpoint
 from lightning_gen.errors import Preempted, UserError
 from lightning_gen.evaluation import Plan
@@ -21,17 +22,8 @@ from lightning_gen.leaderboard.record import ResultRecord
 from lightning_gen.reporting import describe_checkpoint
 
 CHANGEABLE = (
-    "trainer",
-    "budget",
-    "evaluation",
-    "samples",
-    "reconstructions",
-    "checkpoints",
-    "final",
-    "runs",
-    "compile",
-    "wandb",
-    "wandb_project",
+    *("trainer", "budget", "evaluation", "samples", "reconstructions", "checkpoints", "final"),
+    *("runs", "compile", "wandb", "wandb_project"),
 )
 """What may differ when a run is continued: how long, how often, where; never what is trained on what."""
 

@@ -19,8 +19,7 @@ def threshold(images: Tensor) -> Tensor:
 
 def sample_binary(images: Tensor, noise: Noise) -> Tensor:
     """uint8 to 0 or 255: white with probability x / 255 (Salakhutdinov and Murray, 2008)."""
-    # In float32, in which the noise was drawn, so that the default float type cannot change a pixel.
-    u = noise.uniform("binarize", tuple(images.shape[1:])).float()
+    u = noise.uniform("binarize", tuple(images.shape[1:]))
     return (u * 255 < images).to(torch.uint8) * 255
 
 

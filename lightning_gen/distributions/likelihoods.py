@@ -147,7 +147,7 @@ class Gaussian(Likelihood):
 
 
 class DiscretizedLogistic(Likelihood):
-    r"""Logistic pixels integrated over each level's cell (Salimans et al., 2017, arXiv:1701.05517, Eq. 2, with one component): an exact mass.
+    r"""Logistic pixels integrated over each level's cell (Salimans et al., 2017, arXiv:1701.05517, one component): an exact mass.
 
     With levels mapped to [-1, 1] and h half their distance, :math:`P(x) = \sigma((x + h - \mu)/s) - \sigma((x - h - \mu)/s)`; the first
     cell reaches to minus infinity, the last to plus infinity. The difference is evaluated as

@@ -37,7 +37,10 @@ class DiagonalNormal:
         return -(0.5 * standardized.square() + self.log_scale + 0.5 * LOG_2PI).sum(-1)
 
     def kl(self, other: DiagonalNormal) -> Tensor:
-        r"""KL(self || other) in nats, ``(...)``: :math:`\sum_d \log\frac{\sigma'_d}{\sigma_d} + \frac{\sigma_d^2 + (\mu_d - \mu'_d)^2}{2\sigma_d'^2} - \frac12`."""
+        r"""KL(self || other) in nats, ``(...)``.
+
+        .. math:: \sum_d \log\frac{\sigma'_d}{\sigma_d} + \frac{\sigma_d^2 + (\mu_d - \mu'_d)^2}{2\sigma_d'^2} - \frac12
+        """
         return self.kl_per_dimension(other).sum(-1)
 
     def kl_per_dimension(self, other: DiagonalNormal) -> Tensor:

@@ -1,4 +1,7 @@
-"""Networks that turn images into features. FID and IS are the names of the Inception-v3 network's scores; every other extractor is named in the score."""
+"""Networks that turn images into features.
+
+FID and IS are the names of the Inception-v3 network's scores; every other extractor is named in its scores.
+"""
 
 from __future__ import annotations
 

@@ -210,7 +210,7 @@ class GenerativeModel(pl.LightningModule):
 
     @contextlib.contextmanager
     def inference(self, weights: Weights = "ema") -> Iterator[None]:
-        """Evaluation mode without gradients and without autocast, on the averaged weights when there are any; everything is as before afterwards."""
+        """Evaluation mode, no gradients, no autocast, on the averaged weights when there are any; afterwards all is as before."""
         modes = {module: module.training for module in self.modules()}
         default = torch.get_default_dtype()
         live = {name: getattr(self, name) for name in self.ema} if self.ema is not None and weights == "ema" else {}
@@ -291,7 +291,7 @@ def notes_arguments(init: Callable[..., None]) -> Callable[..., None]:
 
 
 def constructor_arguments(cls: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Every argument that ``cls(*args, **kwargs)`` is built with, defaults included, through the ``**kwargs`` of its ancestors, as plain data."""
+    """Every argument of ``cls(*args, **kwargs)`` as plain data, defaults included, through the ``**kwargs`` of its ancestors."""
     values: dict[str, Any] = {}
     for ancestor in cls.__mro__:
         if "__init__" not in vars(ancestor):

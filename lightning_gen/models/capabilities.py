@@ -25,7 +25,7 @@ class SupportsLikelihood(Protocol):
         """The log-mass of each discrete image (log-density of a vector), in nats, ``(B,)``; see ``likelihood_kind`` for what it is."""
 
     def likelihood_kind(self, num_samples: int = 1) -> str:
-        """``"exact"``, ``"lower bound"`` or ``"k-sample bound"``: what ``log_prob`` with ``num_samples`` is. A bound is never shown as exact."""
+        """What ``log_prob`` is with ``num_samples``: ``"exact"``, ``"lower bound"`` or ``"k-sample bound"``; never more than it is."""
 
 
 @runtime_checkable

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from lightning_gen.data import stores
-from lightning_gen.data.transforms import sample_binary
 from lightning_gen.errors import UserError
 
 
@@ -53,24 +52,6 @@ def test_more_processes_than_blocks_are_refused(ramp):
     assert [len(labels) for _, labels in data.val_dataloader()] == [64]
     with pytest.raises(UserError, match=r"trainer\.devices: 3 processes are more than the blocks of 64 of the test split \(70 images\)"):
         data.test_dataloader()
-
-
-class OnTheEdge:
-    """Noise one float32 step below each probability x / 255, in the default float type."""
-
-    def uniform(self, name, shape):
-        edge = torch.arange(256, dtype=torch.float32) / 255
-        return torch.nextafter(edge, torch.zeros(())).to(torch.get_default_dtype())[None, None, None]
-
-
-def test_the_default_float_type_changes_no_pixel_even_on_the_edge():
-    images = torch.arange(256).to(torch.uint8)[None, None, None]
-    single = sample_binary(images, OnTheEdge())
-    torch.set_default_dtype(torch.float64)
-    try:
-        assert torch.equal(sample_binary(images, OnTheEdge()), single)
-    finally:
-        torch.set_default_dtype(torch.float32)
 
 
 def test_the_default_float_type_changes_no_pixel(ramp):

@@ -76,6 +76,12 @@ def test_classes_are_the_subfolders_in_order(folder):
         assert labels == [int(file.startswith("dog/")) for file in data.split_files[split]]
 
 
+def test_a_single_subfolder_is_no_class(tmp_path, write_image):
+    for number in range(3):
+        write_image(tmp_path / "set" / "images" / f"{number}.png", number)
+    assert make(tmp_path / "set").num_classes == 0
+
+
 def test_an_image_beside_the_subfolders_means_no_classes(folder, write_image):
     write_image(folder / "loose.png")
     data = make(folder)
@@ -104,6 +110,12 @@ def test_an_image_of_the_right_size_keeps_every_byte(tmp_path, write_image):
     write_image(tmp_path / "exact.png", 1, size=(8, 8))
     pixels = Decoding(8).decode((tmp_path / "exact.png").read_bytes())
     assert np.array_equal(pixels.transpose(1, 2, 0), np.asarray(Image.open(tmp_path / "exact.png")))
+
+
+def test_an_image_smaller_than_the_crop_is_refused(tmp_path, write_image):
+    write_image(tmp_path / "small.png", size=(30, 20))
+    with pytest.raises(ValueError, match="30x20 pixels are too few for the central 25x25"):
+        Decoding(8, crop=25).decode((tmp_path / "small.png").read_bytes())
 
 
 def test_exif_orientation_is_followed(tmp_path):

@@ -120,7 +120,7 @@ class VAE(GenerativeModel, SamplesFromNoise):
         return torch.optim.Adam(self.trained_parameters(), lr=self.hparams.learning_rate, eps=self.hparams.adam_epsilon)
 
     def log_prob(self, images: Tensor, *, labels: Tensor | None = None, noise: Noise, num_samples: int = 1) -> Tensor:
-        r"""The k-sample bound :math:`\log \frac1k \sum_i p(x, z_i) / q(z_i|x)` in nats, ``(B,)`` (Burda et al., 2015, arXiv:1509.00519, Eq. 8)."""
+        r"""The k-sample bound :math:`\log \frac1k \sum_i p(x, z_i) / q(z_i|x)`, nats ``(B,)`` (Burda et al., 2015, arXiv:1509.00519)."""
         labels = self.condition(labels)
         posterior = self.posterior(images, labels)
         target = self.likelihood.target(images, noise).unsqueeze(1)
