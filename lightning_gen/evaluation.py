@@ -86,6 +86,11 @@ class Evaluation:
         return next((score.value for score in self.scores if score.name == name), None)
 
 
+def is_measurable(model: GenerativeModel, data: ImageDataModule) -> bool:
+    """Whether the data set has a measure for anything that the model can do."""
+    return isinstance(model, SupportsLikelihood) or (data.extractor is not None and isinstance(model, SupportsSampling))
+
+
 def evaluate(model: GenerativeModel, data: ImageDataModule, plan: Plan, progress: Progress | None = None) -> Evaluation:
     """Score a model on a split. Every rank has to call this; every rank gets the same result."""
     progress = progress or (lambda stage, done, total: None)

@@ -31,9 +31,9 @@ def to_unit(images: Tensor) -> Tensor:
     return images.to(torch.get_default_dtype()) / 255
 
 
-def to_symmetric(images: Tensor) -> Tensor:
-    """uint8 to [-1, 1], in the default float type."""
-    return images.to(torch.get_default_dtype()) / 127.5 - 1
+def to_symmetric(images: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """uint8 to [-1, 1], in ``dtype`` or the default float type."""
+    return images.to(dtype or torch.get_default_dtype()) / 127.5 - 1
 
 
 def from_unit(values: Tensor, num_bits: int = 8) -> Tensor:

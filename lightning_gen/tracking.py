@@ -188,7 +188,8 @@ class WandbTracker(ImagesAxis, WandbLogger):
 
         self.run_folder.mkdir(parents=True, exist_ok=True)  # otherwise wandb writes into a temporary folder
         try:
-            run = wandb.init(**self._wandb_init, mode=mode)
+            # An offline run's closing summary repeats what the run folder holds; an online run's names its address.
+            run = wandb.init(**self._wandb_init, mode=mode, settings=wandb.Settings(silent=mode != "online"))
         except Exception as error:
             if mode == "disabled":
                 raise

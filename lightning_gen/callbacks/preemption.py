@@ -13,11 +13,11 @@ from lightning_gen.callbacks.checkpoints import Checkpoints
 from lightning_gen.distributed import any_rank
 from lightning_gen.models.base import Batch, GenerativeModel
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 class Preemption(pl.Callback):
-    """On SIGTERM or SIGUSR1, saves ``last.ckpt`` between two steps and stops the run on all ranks.
+    """On SIGTERM, SIGUSR1 or Ctrl-C, saves ``last.ckpt`` between two steps and stops the run on all ranks; a second Ctrl-C stops at once.
 
     The handler only sets a flag: a save inside it could fall between a GAN's two updates, and ranks get the signal at different batches.
 
@@ -57,3 +57,5 @@ class Preemption(pl.Callback):
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._signalled = True
+        if number == signal.SIGINT:
+            signal.signal(number, self._previous[signal.SIGINT])

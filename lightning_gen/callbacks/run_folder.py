@@ -73,7 +73,8 @@ class RunFolder(pl.Callback):
             (self.folder / "checkpoints").mkdir(exist_ok=True)
             self._write_config()
         trainer.strategy.barrier("run folder")
-        trainer.loggers = build_trackers(self.folder, self.config, scores=self.scores, wandb=self.wandb, project=self.wandb_project)
+        trackers = build_trackers(self.folder, self.config, scores=self.scores, wandb=self.wandb, project=self.wandb_project)
+        trainer.loggers = [*trackers, *trainer.loggers]
 
     def _write_config(self) -> None:
         partial = self.folder / f".{CONFIG_FILE}.partial"

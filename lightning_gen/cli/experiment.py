@@ -133,6 +133,10 @@ class Experiment(LightningCLI):
         self._prepare_model()
         self._prepare_run()
         settings = self.config_init["trainer"]
+        if settings["default_root_dir"] is not None:
+            raise UserError(
+                f"trainer.default_root_dir: expected nothing (every run has its own folder in --runs), got {settings['default_root_dir']!r}"
+            )
         settings["strategy"] = choose_strategy(self.model, settings)
         refuse_precision(self.model, settings["precision"])
         if SLURMEnvironment.detect():

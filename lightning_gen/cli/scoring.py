@@ -14,7 +14,7 @@ from lightning_gen import distributed
 from lightning_gen.checkpoint import load_model
 from lightning_gen.data.base import ImageDataModule
 from lightning_gen.errors import UserError
-from lightning_gen.evaluation import Plan, evaluate
+from lightning_gen.evaluation import Plan, evaluate, is_measurable
 from lightning_gen.evaluation import Progress as Report
 from lightning_gen.leaderboard.record import ResultRecord, Score, write
 from lightning_gen.leaderboard.text import printable
@@ -24,10 +24,10 @@ from lightning_gen.reporting import describe_checkpoint, make_record, run_of
 def score_checkpoint(path: pathlib.Path, plan: Plan, data: ImageDataModule, device: torch.device, console: Console) -> ResultRecord:
     """Evaluate a checkpoint on all processes; rank 0 shows the scores and writes the record to the run's ``results`` folder."""
     model = load_model(path).to(device)
+    if not is_measurable(model, data):
+        raise UserError(f"{path}: {type(model).__name__} has no likelihood, and {data.name} has no feature extractor to score samples with")
     with progress_bar(console) as report:
         evaluation = evaluate(model, data, plan, report)
-    if not evaluation.scores:
-        raise UserError(f"{path}: {type(model).__name__} on {data.name} has no score: no extractor for these images and no likelihood")
     record = make_record(model, data, plan, evaluation, run_of(path), describe_checkpoint(path))
     publish(record, console)
     return record

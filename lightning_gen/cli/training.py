@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import yaml
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
 from lightning_gen.callbacks.run_folder import CONFIG_FILE, require_writable
@@ -17,9 +18,10 @@ from lightning_gen.cli.experiment import Experiment, FinalEvaluation
 from lightning_gen.cli.output import quiet
 from lightning_gen.cli.scoring import publish, score_checkpoint
 from lightning_gen.errors import Preempted, UserError
-from lightning_gen.evaluation import Plan
+from lightning_gen.evaluation import Plan, is_measurable
 from lightning_gen.leaderboard.record import ResultRecord
 from lightning_gen.reporting import describe_checkpoint
+from lightning_gen.tracking import IMAGES
 
 CHANGEABLE = (
     *("trainer", "budget", "evaluation", "samples", "reconstructions", "checkpoints", "final"),
@@ -80,10 +82,11 @@ def _fit(experiment: Experiment, checkpoint: pathlib.Path | None) -> pathlib.Pat
     if trainer.is_global_zero:
         require_writable(experiment.folder)
         print(f"run folder: {experiment.folder}", file=sys.stderr)
-    trainer.fit(experiment.model, datamodule=experiment.datamodule, ckpt_path=checkpoint, weights_only=True)
+    try:
+        trainer.fit(experiment.model, datamodule=experiment.datamodule, ckpt_path=checkpoint, weights_only=True)
+    except MisconfigurationException as error:
+        raise UserError(f"trainer: {' '.join(str(error).split())}") from error
     folder = experiment.run_folder.folder
-    if trainer.interrupted:
-        raise KeyboardInterrupt
     if experiment.preemption.preempted:
         raise Preempted(f"told to stop; saved at {experiment.model.images_seen} images, continue with: lightning-gen fit --resume {folder}")
     final: FinalEvaluation = experiment.config_init["final"]
@@ -96,6 +99,9 @@ def _fit(experiment: Experiment, checkpoint: pathlib.Path | None) -> pathlib.Pat
 
 def _score(experiment: Experiment, folder: pathlib.Path, final: FinalEvaluation) -> None:
     """Evaluate the last and the best checkpoint, and the untrained one where it was kept, on all processes; write a record of each."""
+    if not is_measurable(experiment.model, experiment.datamodule):
+        print(f"no scores: {experiment.datamodule.name} has no feature extractor, and the model has no likelihood", file=sys.stderr)
+        return
     plan = Plan(final.split, final.num_samples, final.likelihood_samples, final.likelihood_images, final.seed)
     console = Console(stderr=True, quiet=not experiment.trainer.is_global_zero)
     device = experiment.trainer.strategy.root_device
@@ -108,3 +114,6 @@ def _score(experiment: Experiment, folder: pathlib.Path, final: FinalEvaluation)
             publish(dataclasses.replace(known[seen], checkpoint=describe_checkpoint(path)), console)
         else:
             known[seen] = score_checkpoint(path, plan, experiment.datamodule, device, console)
+        row = {f"{final.split}/{kind}/{score.name}": score.value for score in known[seen].scores}
+        for logger in experiment.trainer.loggers:
+            logger.log_metrics(row | {IMAGES: seen})

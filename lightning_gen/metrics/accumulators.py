@@ -80,9 +80,10 @@ class FeatureAccumulator:
         self.count.add(group, torch.tensor(float(len(features)), device=features.device))
         self.sum.add(group, fixed.sum(0))
         self.outer.add(group, fixed.T @ fixed)
-        log_p = log_p.to(torch.float64)
-        self.sum_p.add(group, to_fixed(log_p.exp(), self.probability_bits).sum(0))
-        self.sum_p_log_p.add(group, to_fixed((log_p.exp() * log_p).sum(1), self.probability_bits).sum(0))
+        p = log_p.to(torch.float64).exp()
+        self.sum_p.add(group, to_fixed(p, self.probability_bits).sum(0))
+        # entr(p) = -p log p is 0 where p is.
+        self.sum_p_log_p.add(group, to_fixed(-torch.special.entr(p).sum(1), self.probability_bits).sum(0))
 
     def reduce(self) -> FeatureSums:
         """The sums over all ranks. Every rank has to call this."""

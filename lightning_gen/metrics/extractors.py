@@ -5,6 +5,7 @@ FID and IS are the names of the Inception-v3 network's scores; every other extra
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import pathlib
@@ -60,7 +61,7 @@ class Extractor:
         self.data_shape = tuple(self.card["data_shape"])
         self.num_features = self.card["num_features"]
         self.num_classes = self.card["num_classes"]
-        self.network = _network(name).to(device)
+        self.network = copy.deepcopy(_network(name)).to(device)  # not the cached one, which other extractors use elsewhere
 
     @property
     def protocol(self) -> dict[str, str]:
@@ -72,7 +73,7 @@ class Extractor:
         if tuple(images.shape[1:]) != self.data_shape:
             raise UserError(f"extractor {self.name!r} takes images {list(self.data_shape)}, got {list(images.shape[1:])}")
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
-            features, logits = self.network(pixels.to_symmetric(images).float())
+            features, logits = self.network(pixels.to_symmetric(images, torch.float32))
         return features, logits.log_softmax(1)
 
 

@@ -1,0 +1,46 @@
+"""What a classifier sees in a model's samples: mean confidence and the share of every class (mode collapse shows as an empty class).
+
+Usage: python benchmarks/sample_classes.py RUN_OR_CKPT [--extractor mnist-cnn] [--num_samples 10000] [--weights ema|live]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import torch
+
+from lightning_gen.checkpoint import find_checkpoint, load_model
+from lightning_gen.metrics.extractors import Extractor, extractor_names
+from lightning_gen.noise import blocks
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("checkpoint")
+    parser.add_argument("--extractor", default="mnist-cnn", choices=extractor_names())
+    parser.add_argument("--num_samples", type=int, default=10_000)
+    parser.add_argument("--weights", default="ema", choices=("ema", "live"))
+    options = parser.parse_args()
+    path = find_checkpoint(options.checkpoint)
+    model, extractor = load_model(path), Extractor(options.extractor)
+    probabilities = []
+    with model.inference(options.weights):
+        for block in blocks(options.num_samples):
+            probabilities.append(extractor(model.sample_block(0, block))[1].exp())
+    confidence, classes = torch.cat(probabilities).max(1)
+    shares = torch.bincount(classes, minlength=extractor.num_classes) / options.num_samples
+    report = {
+        "checkpoint": path.name,
+        "images_seen": model.images_seen,
+        "weights": options.weights,
+        "num_samples": options.num_samples,
+        "extractor": extractor.name,
+        "mean_confidence": round(confidence.mean().item(), 4),
+        "class_shares": [round(share, 4) for share in shares.tolist()],
+    }
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,384 @@
+"""What every model promises: it learns with all its parameters, comes back from its file, and draws sample i of seed s wherever it is asked."""
+
+import itertools
+
+import pytest
+import torch
+
+from lightning_gen.checkpoint import load_model
+from lightning_gen.errors import UserError
+from lightning_gen.models import DCGAN, GAN, VAE
+from lightning_gen.models.capabilities import SupportsLatents, SupportsLikelihood, capabilities_of
+from lightning_gen.noise import IndexedNoise
+
+CONV = {"encoder": {"class_path": "ConvEncoder", "width": 4}, "decoder": {"class_path": "ConvDecoder", "width": 4}}
+MLP = {"encoder": {"class_path": "MLPEncoder", "hidden": [9]}, "decoder": {"class_path": "MLPDecoder", "hidden": [9]}}
+LABELS = {"num_classes": 4, "conditional": True}
+CASES = {
+    "VAE mlp": (VAE, {"latent_dim": 3, **MLP}),
+    "VAE conv": (VAE, {"latent_dim": 3, "likelihood": "DiscretizedLogistic", **CONV}),
+    "GAN": (GAN, {"latent_dim": 3, "hidden": [9]}),
+    "DCGAN": (DCGAN, {"latent_dim": 3, "width": 4}),
+    "conditional VAE": (VAE, {"latent_dim": 3, **MLP, **LABELS}),
+    "conditional DCGAN": (DCGAN, {"latent_dim": 3, "width": 4, **LABELS}),
+}
+CONDITIONAL = [name for name in CASES if "conditional" in name]
+UNCONDITIONAL = [name for name in CASES if name not in CONDITIONAL]
+
+
+def build(name):
+    cls, options = CASES[name]
+    model = cls([1, 8, 8], **options)
+    # Away from the initialisation, where a DCGAN's pictures are nearly all grey and different samples could be equal.
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3).add_(0.05 * torch.randn_like(parameter))
+    return model
+
+
+@pytest.fixture(params=CASES)
+def model(request):
+    return build(request.param)
+
+
+@pytest.fixture(params=CONDITIONAL)
+def conditional(request):
+    return build(request.param)
+
+
+@pytest.fixture(params=UNCONDITIONAL)
+def unconditional(request):
+    return build(request.param)
+
+
+@pytest.fixture
+def batch(tiny):
+    """Six images with their labels."""
+    return tiny().batch("test", range(6))
+
+
+def state(model):
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_one_step_changes_every_trained_parameter(model, tiny, fit):
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    # As many images as there are labels in every batch, so that each class is seen.
+    fit(model, tiny(batch_size=32), batches=1)
+    untouched = [name for name, parameter in model.named_parameters() if torch.equal(parameter, before[name])]
+    assert not untouched
+    assert (model.images_seen, model.batches_seen) == (32, 1)
+
+
+def test_every_parameter_has_exactly_one_optimiser(model):
+    optimizers = model.configure_optimizers()
+    groups = [group for optimizer in (optimizers if isinstance(optimizers, list) else [optimizers]) for group in optimizer.param_groups]
+    optimised = [id(parameter) for group in groups for parameter in group["params"]]
+    assert sorted(optimised) == sorted(id(parameter) for parameter in model.trained_parameters())
+
+
+def test_training_twice_gives_the_same_weights_and_another_seed_others(model, tiny, fit, save):
+    path = save(model)
+    ends = []
+    for seed in (0, 0, 1):
+        again = load_model(path).train()
+        again.training_seed = seed
+        torch.manual_seed(seed + len(ends))  # which must not matter
+        fit(again, tiny())
+        ends.append(state(again))
+    assert same(ends[0], ends[1])
+    assert not same(ends[0], ends[2])
+
+
+def test_a_checkpoint_draws_the_same_samples(model, tiny, fit, tmp_path):
+    fit(model, tiny()).save_checkpoint(tmp_path / "model.ckpt")
+    again = load_model(tmp_path / "model.ckpt")
+    assert same(state(again), state(model))
+    assert torch.equal(again.sample(70, seed=3), model.sample(70, seed=3))
+
+
+def test_samples_are_images_and_a_function_of_the_seed(model):
+    first = model.sample(8, seed=3)
+    assert (first.shape, first.dtype) == ((8, 1, 8, 8), torch.uint8)
+    torch.manual_seed(1)
+    torch.rand(5)
+    assert torch.equal(model.sample(8, seed=3), first)
+    others = [model.sample(8, seed=seed) for seed in (0, 4, -3)]
+    assert all(not torch.equal(one, other) for one, other in itertools.combinations([first, *others], 2))
+    assert all(not torch.equal(one, other) for one, other in itertools.combinations(first, 2))
+
+
+def test_sample_i_depends_neither_on_the_number_nor_on_the_first_index_in_float64(model):
+    model.double()
+    whole = model.sample(200)
+    for first, count in [(0, 1), (0, 65), (63, 2), (64, 64), (100, 100), (199, 1), (37, 90)]:
+        assert torch.equal(model.sample(count, first_index=first), whole[first : first + count])
+
+
+def test_whole_blocks_are_the_same_in_float32(model):
+    whole = model.sample(192)
+    assert torch.equal(model.sample(64), whole[:64])
+    assert torch.equal(model.sample(128, first_index=64), whole[64:])
+    with model.inference():
+        assert torch.equal(model.sample_block(0, range(64, 128)), whole[64:128])
+
+
+def test_float64_samples_are_the_float32_ones_but_for_rounding(model):
+    single = model.sample(64).int()
+    assert (model.double().sample(64).int() - single).abs().max() <= 1
+
+
+def test_sampling_changes_nothing(model):
+    model.create_ema()
+    before, modes = state(model), [module.training for module in model.modules()]
+    generator = torch.get_rng_state()
+    model.sample(70)
+    assert same(state(model), before)
+    assert [module.training for module in model.modules()] == modes
+    assert torch.equal(torch.get_rng_state(), generator)
+
+
+def test_no_samples_are_refused(model):
+    with pytest.raises(UserError, match="num_samples: expected at least 1, got 0"):
+        model.sample(0)
+
+
+# Labels.
+
+
+def test_labels_change_samples_item_by_item(conditional):
+    labels = torch.tensor([0, 1, 2, 3, 0, 1])
+    first, second = conditional.sample(6, labels=labels), conditional.sample(6, labels=torch.tensor([0, 1, 3, 3, 0, 1]))
+    assert (first != second).flatten(1).any(1).tolist() == [False, False, True, False, False, False]
+
+
+def test_by_default_classes_take_turns_by_index(conditional):
+    conditional.double()
+    assert torch.equal(conditional.sample(10), conditional.sample(10, labels=torch.arange(10) % 4))
+    assert torch.equal(conditional.default_labels(range(62, 67)), torch.tensor([2, 3, 0, 1, 2]))
+    assert conditional.default_labels(range(64)).bincount().tolist() == [16] * 4
+    assert torch.equal(conditional.sample(4, first_index=3), conditional.sample(4, first_index=3, labels=torch.tensor([3, 0, 1, 2])))
+
+
+def test_labels_follow_their_images_over_blocks(conditional):
+    conditional.double()
+    labels = torch.randint(0, 4, (150,))
+    whole = conditional.sample(150, labels=labels)
+    assert torch.equal(conditional.sample(90, first_index=60, labels=labels[60:]), whole[60:])
+
+
+def test_a_wrong_number_of_labels_is_refused(conditional):
+    with pytest.raises(UserError, match=r"labels: expected 3 \(one per sample\), got 2"):
+        conditional.sample(3, labels=torch.zeros(2, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("name", UNCONDITIONAL)
+def test_sample_refuses_labels_that_would_be_ignored(name):
+    with pytest.raises(UserError, match="was trained without labels"):
+        build(name).sample(2, labels=torch.zeros(2, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("call", ["encode", "reconstruct", "decode"])
+def test_other_calls_refuse_labels_that_would_be_ignored(unconditional, call, batch):
+    if not hasattr(unconditional, call):
+        pytest.skip("not among the capabilities")
+    argument = torch.zeros(6, 3) if call == "decode" else batch[0]
+    with pytest.raises(UserError, match="was trained without labels"):
+        getattr(unconditional, call)(argument, labels=batch[1])
+
+
+def test_missing_labels_are_refused(conditional, batch):
+    images, _ = batch
+    calls = [lambda: conditional.decode(torch.zeros(6, 3))]
+    if isinstance(conditional, SupportsLikelihood):
+        calls += [lambda: conditional.log_prob(images, noise=IndexedNoise(0, range(6))), lambda: conditional.encode(images)]
+        calls.append(lambda: conditional.reconstruct(images))
+    for call in calls:
+        with pytest.raises(UserError, match="is conditional; expected labels, got none"):
+            call()
+
+
+def test_labels_change_likelihoods_and_latents(batch):
+    model = build("conditional VAE").double()
+    images, labels = batch
+    with model.inference():
+        answers = [
+            (model.encode(images, labels=chosen), model.log_prob(images, labels=chosen, noise=IndexedNoise(0, range(6)), num_samples=3))
+            for chosen in (labels, (labels + 1) % 4)
+        ]
+    assert all((one != other).all() for one, other in zip(*answers, strict=True))
+
+
+@pytest.mark.parametrize("cls", [VAE, GAN, DCGAN])
+def test_a_model_without_labels_in_the_data_cannot_be_conditional(cls):
+    with pytest.raises(UserError, match="the data has no labels to condition on"):
+        cls([1, 8, 8], conditional=True)
+
+
+@pytest.mark.parametrize("cls", [VAE, GAN, DCGAN])
+def test_attributes_condition_as_classes_do(cls, batch):
+    model = cls([1, 8, 8], num_attributes=3, conditional=True).double()
+    attributes = torch.tensor([[0, 0, 0], [1, 0, 1]])
+    assert torch.equal(model.sample(2), model.sample(2, labels=torch.zeros(2, 3, dtype=torch.int64)))
+    model.requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.mul_(5)
+    assert not torch.equal(model.sample(2, labels=attributes)[1], model.sample(2)[1])
+
+
+# Averages and inference mode.
+
+
+def averaged(model):
+    """A model whose averages are clearly not its live weights."""
+    model.create_ema()
+    with torch.no_grad():
+        for parameter in model.ema.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return model
+
+
+def test_averages_sample_something_else_than_the_live_weights(model):
+    live = model.sample(8)
+    model.create_ema()
+    assert torch.equal(model.sample(8), live)
+    averaged(model)
+    assert torch.equal(model.sample(8, weights="live"), live)
+    assert not torch.equal(model.sample(8, weights="ema"), live)
+
+
+def test_averages_are_not_trained_and_stay_in_evaluation_mode(model, tiny, fit):
+    averaged(model)
+    before = {name: tensor.clone() for name, tensor in model.ema.state_dict().items()}
+    fit(model.train(), tiny())
+    assert same(before, model.ema.state_dict())
+    assert not any(module.training for module in model.ema.modules())
+
+
+def test_an_average_moves_by_one_minus_decay_and_copies_buffers(model):
+    averaged(model)
+    old, live = {name: tensor.clone() for name, tensor in model.ema.state_dict().items()}, model.state_dict()
+    buffers = {name for name, _ in model.ema.named_buffers()}
+    model.update_ema(0.75)
+    for name, tensor in model.ema.state_dict().items():
+        expected = live[name] if name in buffers else 0.75 * old[name] + 0.25 * live[name]
+        torch.testing.assert_close(tensor, expected)
+
+
+@pytest.mark.parametrize("weights", ["ema", "live"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_inference_restores_modes_weights_and_types_also_after_an_exception(model, weights, fails):
+    averaged(model).double().train()
+    next(iter(model.children())).eval()  # a mixture of modes
+    modes, before = {name: module.training for name, module in model.named_modules()}, state(model)
+    networks = {name: getattr(model, name) for name in model.averaged_networks}
+    try:
+        with model.inference(weights):
+            assert not any(module.training for module in model.modules())
+            assert not torch.is_grad_enabled()
+            assert torch.get_default_dtype() == torch.float64
+            assert all((getattr(model, name) is networks[name]) == (weights == "live") for name in networks)
+            if fails:
+                raise ZeroDivisionError
+    except ZeroDivisionError:
+        assert fails
+    assert {name: module.training for name, module in model.named_modules()} == modes
+    assert all(getattr(model, name) is network for name, network in networks.items())
+    assert same(state(model), before)
+    assert torch.is_grad_enabled()
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_inference_nests(model):
+    averaged(model)
+    inner = {name: model.ema[name] for name in model.ema}
+    with model.inference("ema"):
+        with model.inference("ema"):
+            assert all(getattr(model, name) is network for name, network in inner.items())
+        assert all(getattr(model, name) is network for name, network in inner.items())
+        assert not torch.is_grad_enabled()
+    assert all(getattr(model, name) is not network for name, network in inner.items())
+
+
+# Hyperparameters and capabilities.
+
+
+@pytest.mark.parametrize("value", [torch.nn.ReLU(), torch.relu, torch.tensor(1.0), object(), {1, 2}, [1, [torch.float32]]])
+@pytest.mark.parametrize("cls", [VAE, GAN, DCGAN])
+def test_hyperparameters_that_are_not_plain_data_are_refused(cls, value):
+    with pytest.raises(UserError, match="hyperparameters must be plain data"):
+        cls([1, 8, 8], learning_rate=value)
+
+
+def test_hyperparameters_are_all_arguments_of_the_outermost_class_as_plain_data():
+    class Mine(GAN):
+        def __init__(self, data_shape, strength=2.0, **options):
+            super().__init__(data_shape, hidden=[strength and 7], **options)
+
+    model = Mine((1, 8, 8), latent_dim=5, betas=(0.1, 0.2))
+    hparams = dict(model.hparams)
+    assert hparams.items() >= {"data_shape": [1, 8, 8], "strength": 2.0, "latent_dim": 5, "betas": [0.1, 0.2], "n_critic": 1}.items()
+    assert dict(Mine([1, 8, 8], 3.0).hparams)["strength"] == 3.0
+
+
+@pytest.mark.parametrize("shape", [[], [8, 8], [1, 0, 8], [1, 1, 8, 8]])
+@pytest.mark.parametrize("cls", [VAE, GAN, DCGAN])
+def test_shapes_that_no_data_has_are_refused(cls, shape):
+    with pytest.raises(UserError, match="data_shape"):
+        cls(shape)
+
+
+@pytest.mark.parametrize("num_bits", [0, 9])
+@pytest.mark.parametrize("cls", [VAE, GAN, DCGAN])
+def test_bit_depths_that_a_byte_does_not_have_are_refused(cls, num_bits):
+    with pytest.raises(UserError, match="num_bits: expected 1 to 8"):
+        cls([1, 8, 8], num_bits=num_bits)
+
+
+@pytest.mark.parametrize("cls", [VAE, GAN])
+def test_vectors_go_in_and_out_as_float32(cls, tiny, fit):
+    model = cls([2], latent_dim=3)
+    fit(model, tiny(data_shape=(2,)))
+    samples = model.sample(5)
+    assert (samples.shape, samples.dtype) == ((5, 2), torch.float32)
+    assert len(samples.unique()) == 10
+
+
+def test_a_gan_claims_no_likelihood_and_no_encoder_and_a_vae_does():
+    assert capabilities_of(GAN) == capabilities_of(DCGAN) == ["sampling", "decoding"]
+    model = build("VAE mlp")
+    assert capabilities_of(model) == ["sampling", "likelihood", "latents", "decoding", "reconstruction"]
+    assert isinstance(model, SupportsLatents)
+    assert not isinstance(build("GAN"), SupportsLatents | SupportsLikelihood)
+
+
+@pytest.mark.parametrize("name", ["VAE mlp", "VAE conv", "conditional VAE"])
+def test_latents_have_the_promised_shape_and_reconstruction_is_decode_of_encode(name, batch):
+    model = build(name)
+    images, labels = batch[0], batch[1] if model.conditional else None
+    with model.inference():
+        z = model.encode(images, labels=labels)
+        assert z.shape == (6, sum(size for (size,) in model.latent_shapes.values()))
+        assert torch.equal(model.reconstruct(images, labels=labels), model.decode(z, labels=labels))
+
+
+@pytest.mark.parametrize("name", ["VAE mlp", "VAE conv", "conditional VAE"])
+@pytest.mark.parametrize("num_samples", [1, 3, 33])
+def test_the_likelihood_of_an_image_is_a_function_of_image_and_index(name, num_samples, batch):
+    model = build(name).double()
+    images, labels = batch
+    labels = labels if model.conditional else None
+
+    def log_prob(rows, seed=0):
+        chosen = None if labels is None else labels[rows]
+        return model.log_prob(images[rows], labels=chosen, noise=IndexedNoise(seed, rows), num_samples=num_samples)
+
+    with model.inference():
+        whole = log_prob(list(range(6)))
+        assert whole.shape == (6,)
+        torch.testing.assert_close(log_prob([4, 1]), whole[[4, 1]], rtol=1e-12, atol=0)
+        assert (log_prob(list(range(6)), seed=1) != whole).all()
