@@ -32,9 +32,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("WeightsUnpickler error: ")[2].partition("\n")[0] or "its format is foreign"
         raise UserError(f"checkpoint {str(path)!r}: refused, it is not plain tensors and data ({reason})") from error
-    except (RuntimeError, EOFError, KeyError, ValueError, OSError) as error:
+    except Exception as error:  # bytes at random may raise anything
         raise UserError(f"checkpoint {str(path)!r}: cannot be read; the file is cut short or is not a checkpoint") from error
     if not isinstance(content, dict) or not isinstance(content.get(CHECKPOINT_KEY), dict):
         raise UserError(f"checkpoint {str(path)!r}: not written by lightning-gen")
@@ -109,7 +109,9 @@ def find_checkpoint(run_or_file: Path, which: str = "best") -> pathlib.Path:
     if path.is_file():
         return path
     folder = path / "checkpoints"
-    for name in (which, "last"):
-        if (folder / f"{name}.ckpt").is_file():
-            return folder / f"{name}.ckpt"
-    raise UserError(f"{str(path)!r}: neither a checkpoint file nor a run folder with checkpoints/{which}.ckpt or checkpoints/last.ckpt")
+    files = [f"{name}.ckpt" for name in dict.fromkeys((which, "last"))]
+    for file in files:
+        if (folder / file).is_file():
+            return folder / file
+    wanted = " or ".join(f"checkpoints/{file}" for file in files)
+    raise UserError(f"{str(path)!r}: neither a checkpoint file nor a run folder with {wanted}")

@@ -63,6 +63,8 @@ class Plan:
         for key, smallest in (("num_samples", 0), ("likelihood_samples", 1)):
             if getattr(self, key) < smallest:
                 raise UserError(f"{key}: expected at least {smallest}, got {getattr(self, key)}")
+        if self.likelihood_images is not None and self.likelihood_images < 1:
+            raise UserError(f"likelihood_images: expected at least 1, or nothing for all, got {self.likelihood_images}")
         if 0 < self.num_samples < 2:
             raise UserError("num_samples: a distance between sets of images needs at least 2, got 1")
 
@@ -262,6 +264,7 @@ def log_probs(model: GenerativeModel, data: ImageDataModule, plan: Plan, count: 
     for _, block in own_blocks(count):
         images, labels = data.batch(plan.split, block, model.device)
         noise = IndexedNoise(stable_hash(plan.seed, "likelihood"), block, model.device)
+        labels = model.labels_of((images, labels))
         answer = model.log_prob(images, labels=labels, noise=noise, num_samples=plan.likelihood_samples)
         values[block.start : block.stop] = answer.to(torch.float64)
         report(block.stop)

@@ -81,8 +81,12 @@ def _import_file(path: pathlib.Path) -> ModuleType:
 
 def is_trusted(class_path: str) -> bool:
     """Whether the module of ``class_path`` may be imported."""
-    packages = _trusted | {path.partition(".")[0] for path in registered().values()}
-    return any(class_path.startswith(package + ".") for package in packages)
+    return any(class_path.startswith(package + ".") for package in trusted_packages())
+
+
+def trusted_packages() -> set[str]:
+    """Modules and packages whose classes may be used: ours, the registered ones, and those named with ``--trust``."""
+    return _trusted | {path.partition(".")[0] for path in registered().values()}
 
 
 def class_path(cls: type) -> str:

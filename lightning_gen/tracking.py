@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import io
+import logging
 import os
 import pathlib
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import Any, Literal
 
 from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
-from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
+from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor, nn
 
 from lightning_gen.errors import UserError
@@ -23,6 +24,7 @@ IMAGES = "progress/images"
 Direction = Literal["lower", "higher"]
 """Which way a score is better."""
 
+_log = logging.getLogger(__name__)
 _SUMMARIES = {"lower": "min", "higher": "max"}
 _ENVIRONMENT_MODES = {"online": "online", "run": "online", "offline": "offline", "dryrun": "offline", "disabled": "disabled"}
 
@@ -194,7 +196,7 @@ class WandbTracker(ImagesAxis, WandbLogger):
             if mode == "disabled":
                 raise
             instead = {"online": "offline", "offline": "disabled"}[mode]
-            rank_zero_info(f"W&B: no {mode} run ({_first_line(error)}); {instead} instead")
+            _say(f"W&B: no {mode} run ({_first_line(error)}); {instead} instead")
             return self._start(instead)
         if mode != "disabled":
             self._run_id_file.write_text(run.id)
@@ -252,14 +254,14 @@ def wandb_mode(setting: str) -> Literal["online", "offline"] | None:
     problem = "WANDB_MODE=disabled" if wanted == "disabled" else _import_problem()
     if problem:
         if setting == "on" or wanted is not None:
-            rank_zero_info(f"W&B: left out ({problem}); metrics.csv is written as always")
+            _say(f"W&B: left out ({problem}); metrics.csv is written as always")
         return None
     if wanted == "offline" or rank_zero_only.rank != 0:  # only rank 0 ever starts a run
         return "offline"
     if _logged_in():
         return "online"
     if wanted == "online":
-        rank_zero_info("W&B: WANDB_MODE=online, but nobody is logged in (`wandb login`); offline run instead")
+        _say("W&B: WANDB_MODE=online, but nobody is logged in (`wandb login`); offline run instead")
     return "offline"
 
 
@@ -288,8 +290,14 @@ def _logged_in() -> bool:
         # No verification: with a key but no network it would wait for the server, and starting the run finds out anyway.
         return wandb.login(prompt=False, verify=False)
     except Exception as error:
-        rank_zero_info(f"W&B: login failed ({_first_line(error)})")
+        _say(f"W&B: login failed ({_first_line(error)})")
         return False
+
+
+def _say(message: str) -> None:
+    """One line on rank 0; a warning, since what Lightning's loggers merely inform of is kept out of the output."""
+    if rank_zero_only.rank == 0:
+        _log.warning(message)
 
 
 def _first_line(error: Exception) -> str:

@@ -164,6 +164,15 @@ def test_other_files_are_refused(save, tmp_path):
         assert "not written by lightning-gen" in refusal(tmp_path / f"{name}.ckpt")
 
 
+def test_a_file_that_may_not_be_read_is_refused(save, monkeypatch):
+    def deny(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    path = save(make_vae())
+    monkeypatch.setattr(torch, "load", deny)
+    assert "cannot be read" in refusal(path)
+
+
 def test_another_format_is_refused_with_both_numbers(save):
     path = rewrite(save(make_vae()), lambda content: content[CHECKPOINT_KEY].update(format=2))
     assert "format 2; this version reads format 1" in refusal(path)

@@ -92,5 +92,5 @@ def test_a_configuration_trains(name, tmp_path, capsys):
     (run,) = (tmp_path / name).iterdir()
     assert (run / "checkpoints" / "last.ckpt").is_file()
     assert [*(run / "pictures").glob("samples_*.png")]
-    if content(EXPERIMENTS[name])["final"].get("enabled", True):
-        assert [*(run / "results").glob("*.result.json")]
+    # A GAN on data without a feature extractor has nothing to be scored by, and fit says so.
+    assert bool([*(run / "results").glob("*.result.json")]) != ("no scores: " in capsys.readouterr().err)

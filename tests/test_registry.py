@@ -1,6 +1,7 @@
 """A configuration or a checkpoint may name our classes, registered ones and trusted ones; naming another one runs nothing."""
 
 import sys
+from importlib.metadata import EntryPoint
 
 import pytest
 import torch
@@ -100,11 +101,14 @@ def test_an_untrusted_module_is_refused_with_the_remedy_and_not_imported(plugin,
     assert name.partition(".")[0] not in sys.modules
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["os.system", "subprocess.Popen", "builtins.eval", "lightning_genius.VAE", "torch.nn.Linear", "lightning_gen", ".VAE", "", "."],
-)
+@pytest.mark.parametrize("name", ["os.system", "subprocess.Popen", "builtins.eval", "lightning_genius.VAE", "torch.nn.Linear", ".VAE", "."])
 def test_foreign_names_are_refused(name):
+    with pytest.raises(UserError, match=r"key: .* is neither ours nor registered"):
+        resolve(name, torch.nn.Module, "key")
+
+
+@pytest.mark.parametrize("name", ["lightning_gen", "os", "", "lightning_gen.", "lightning_gen..VAE"])
+def test_names_that_stand_for_no_class_are_refused(name):
     with pytest.raises(UserError, match="key: "):
         resolve(name, torch.nn.Module, "key")
 
@@ -166,6 +170,19 @@ def test_a_registered_name_and_its_package_are_trusted(plugin, monkeypatch):
     assert resolve("their_package.models.Mine", GenerativeModel, "model") is cls
     with pytest.raises(UserError, match="did you mean 'TheirVAE'"):
         resolve("TheirVEA", GenerativeModel, "model")
+
+
+def test_registered_names_are_the_entry_points_of_both_groups(plugin, monkeypatch):
+    points = {
+        "lightning_gen.models": [EntryPoint("TheirVAE", "their_package.models:Mine", "lightning_gen.models")],
+        "lightning_gen.data": [EntryPoint("TheirData", "their_data:Mine", "lightning_gen.data")],
+    }
+    monkeypatch.setattr(registry, "entry_points", lambda group: points[group])
+    monkeypatch.setattr(registry, "registered", registry.registered.__wrapped__)
+    assert registry.registered() == {"TheirVAE": "their_package.models.Mine", "TheirData": "their_data.Mine"}
+    assert registry.registered("lightning_gen.data") == {"TheirData": "their_data.Mine"}
+    assert not sys.plugin_was_imported
+    assert resolve("TheirVAE", GenerativeModel, "model").__name__ == "Mine"
 
 
 def test_a_registered_name_does_not_replace_one_of_ours(plugin, monkeypatch):

@@ -58,6 +58,7 @@ def save_checkpoint(trainer: pl.Trainer, model: GenerativeModel, name: str) -> p
     """
     broadcast_buffers(model)
     model.guard.check(model)
+    model.guard.check_weights(model)
     path = pathlib.Path(trainer.default_root_dir) / "checkpoints" / f"{name}.ckpt"
     partial = path.with_suffix(".partial")
     try:

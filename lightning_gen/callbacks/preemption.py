@@ -35,10 +35,14 @@ class Preemption(pl.Callback):
         self._signalled = False
         self._previous: dict[signal.Signals, Any] = {}
 
+    def setup(self, trainer: pl.Trainer, model: GenerativeModel, stage: str) -> None:
+        """Note who handles the signals; here, before Lightning installs its own handlers, which swallow SIGTERM and must not outlive it."""
+        self._previous = {number: signal.getsignal(number) for number in SIGNALS if _in_main_thread()}
+
     def on_train_start(self, trainer: pl.Trainer, model: GenerativeModel) -> None:
-        """Take over the signals; here, since Lightning installs its own handlers before."""
-        if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._note) for number in SIGNALS}
+        """Take over the signals; here, after Lightning has installed its own handlers."""
+        for number in self._previous:
+            signal.signal(number, self._note)
 
     def on_train_batch_end(self, trainer: pl.Trainer, model: GenerativeModel, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Agree over ranks, save, stop."""
@@ -59,3 +63,7 @@ class Preemption(pl.Callback):
         self._signalled = True
         if number == signal.SIGINT:
             signal.signal(number, self._previous[signal.SIGINT])
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

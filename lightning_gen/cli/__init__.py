@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import select
@@ -20,6 +21,9 @@ COMMANDS = {
     "list": "show the models, configurations and data sets by name",
     "demo": "train, score and rank a small model without any download",
 }
+
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+"""What a user can repair, and nobody else: a full disk, a folder that cannot be written to."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -46,6 +50,10 @@ def _guarded(argv: list[str]) -> int:
         # What is still buffered would fail once more when the interpreter exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        return _complain(f"error: {error.filename or 'a file'} cannot be written or read ({error.strerror})", 2)
     return code
 
 

@@ -31,6 +31,18 @@ class Arguments(argparse.ArgumentParser):
                 self.error(f"unknown option {option}; {did_you_mean(option, self._option_string_actions)}")
         return super().parse_known_args(args, namespace)
 
+    def _get_value(self, action: argparse.Action, text: str) -> Any:
+        return super()._get_value(action, digits(text) if action.type is int else text)
+
     def error(self, message: str) -> NoReturn:
         """Print one line and exit; no usage dump."""
         self.exit(2, f"{self.prog}: {printable(message)}\n")
+
+
+def digits(text: str) -> str:
+    """1e6 as 1000000; anything that is no such whole number as it is."""
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    return str(int(value)) if "e" in text.lower() and value.is_integer() else text

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable, Iterable
 
+from lightning_gen.cli.config_files import LINKED
 from lightning_gen.errors import UserError, did_you_mean
 
 ArgumentNames = Callable[[str], Iterable[str]]
@@ -19,45 +21,84 @@ def explain(message: str, argument_names: ArgumentNames, class_names: Callable[[
         argument_names: the arguments that a class takes.
         class_names: the short names that may stand under ``model`` or ``data``.
     """
-    keys = re.findall(r'Parser key "([^"]+)"', message)
-    key = ".".join(keys)
+    key = ".".join(re.findall(r'Parser key "([^"]+)"', message))
     class_path = re.search(r"given class_path '([^']+)'", message)
     if found := re.search(r"Option '([^']+)' is not accepted", message):
-        near = did_you_mean(found[1], argument_names(class_path[1])) if class_path else ""
-        return f"{key}.{found[1]}: unknown option; {near}"
+        if found[1] == "class_path":
+            return f"{key}: expected the arguments of the class under init_args, got them beside class_path"
+        near = did_you_mean(found[1], argument_names(class_path[1])) if class_path else "expected no such key"
+        return f"{_dotted(key, found[1])}: unknown option; {near}"
     if found := re.search(r"Expected a dot import path string: (\S+)", message):
         return f"{key}: unknown class {found[1]!r}; {did_you_mean(found[1], class_names(key))}"
+    if found := re.search(r"Importing '([^']+)' is not allowed", message):
+        return f"{key}: {untrusted(found[1])}"
     if found := re.search(r"arguments are required: (.+)", message):
-        return ", ".join(f"{key}.{name}" for name in found[1].split(", ")) + ": required, got nothing"
-    if found := re.search(r"Expected a <class '(\w+)'>\. Got value: (.*)", message):
-        return f"{key}: expected {found[1]}, got {found[2]!r}"
-    return f"{key + ': ' if key else ''}{_remaining(message)}"
+        return ", ".join(_dotted(key, name) for name in found[1].split(", ")) + ": required, got nothing" + _advice(key)
+    return f"{key + ': ' if key else ''}{_expectation(message)}"
 
 
-def _remaining(message: str) -> str:
+def untrusted(class_path: str) -> str:
+    """Why a class is refused whose code nobody has vouched for, and what to do."""
+    module = class_path.rpartition(".")[0]
+    return f"class {class_path!r} is neither ours nor registered; if you trust its code, pass --trust {module}, or its .py file"
+
+
+def _dotted(*keys: str) -> str:
+    return ".".join(key for key in keys if key)
+
+
+def _advice(key: str) -> str:
+    return "" if key else "; expected --config NAME (see lightning-gen list configs), or --model and --data"
+
+
+def _expectation(message: str) -> str:
+    """``expected int, got 'x'``, out of a report on every alternative of a type."""
+    value = re.search(r"(?:Given|Got) value: (.*)", message)
+    if value is None:
+        return _without_headings(message)
+    if nested := re.match(r"NestedArg\(key='([^']*)', val=(.*)\)", value[1]):
+        return f"expected a class name or '{{class_path: ..., init_args: {{{nested[1]}: ...}}}}' as one value, got .{nested[1]} by itself"
+    choices = [str(choice) for literal in re.findall(r"typing\.Literal(\[.*?\])", message) for choice in ast.literal_eval(literal)]
+    types = [name for name in re.findall(r"Expected a <class '(\w+)'>", message) if name != "NoneType"]
+    expected = [*dict.fromkeys(types), *(["one of " + ", ".join(dict.fromkeys(choices))] if choices else [])]
+    if not expected:
+        return _without_headings(message)
+    return f"expected {' or '.join(expected)}, got {value[1]!r}"
+
+
+def _without_headings(message: str) -> str:
     """What jsonargparse says without its headings and without the alternatives that nobody meant."""
-    noise = r"Parser key|Does not validate|Subtypes:|Errors:|Given value type|Expected a <class 'NoneType'>|Problem with given class_path"
+    noise = r"Parser key|Does not validate|Subtypes:|Errors:|Given value|Expected a <class 'NoneType'>|Problem with given class_path"
     lines = [line.strip(" -") for line in message.splitlines()]
-    value = next((line.removeprefix("Given value: ") for line in lines if line.startswith("Given value: ")), None)
-    kept = [line for line in lines if line and not re.match(noise, line) and not line.startswith("Given value")]
-    expected = "; ".join(dict.fromkeys(kept)).replace("<class '", "").replace("'>", "")
-    return f"{expected}, got {value!r}" if value is not None and "NestedArg" not in value else expected
+    return "; ".join(dict.fromkeys(line for line in lines if line and not re.match(noise, line)))
 
 
 def check_options(argv: list[str], known: Iterable[str]) -> None:
-    """Refuse options that do not exist, and abbreviations, which argparse would guess at.
+    """Refuse options that do not exist, that follow from another one, and abbreviations, which argparse would guess at.
 
     Args:
         argv: the command line.
         known: every option of the parser; ``--model`` and the like allow any ``--model.x``, which is checked with the class.
     """
     options = set(known)
+    linked = {f"--{key.replace('init_args.', '')}": source for key, source in LINKED.items()}
     for argument in argv:
         option = argument.partition("=")[0].removesuffix("+")
         if not option.startswith("--") or option in options:
             continue
+        if source := linked.get(option.replace("init_args.", "")):
+            raise UserError(f"{option} follows from {source}; expected no value")
         parents = (option[:end] for end in range(len(option)) if option[end] == ".")
         if not any(parent in options for parent in parents if parent not in ("--trainer", "--data", "--model")) and not (
             option.startswith(("--model.", "--data."))
         ):
-            raise UserError(f"unknown option {option}; {did_you_mean(option, options)}")
+            raise UserError(f"unknown option {option}; {_nearest(option, options)}")
+
+
+def _nearest(option: str, options: set[str]) -> str:
+    """The nearest option, by its group alone where there is no such group: what a class takes is no option of the parser."""
+    group, _, name = option.partition(".")
+    groups = {known.partition(".")[0] for known in options}
+    if not name or group in groups:
+        return did_you_mean(option, options)
+    return did_you_mean(group, groups).replace("'?", f".{name}'?")

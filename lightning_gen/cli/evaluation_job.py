@@ -6,6 +6,7 @@ import argparse
 import json
 import pathlib
 import re
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -27,6 +28,8 @@ from lightning_gen.models.base import GenerativeModel
 from lightning_gen.registry import Spec
 from lightning_gen.reporting import run_of
 
+quiet()  # here too: a process that is started for --devices imports this before Fabric has something to say
+
 
 def run(options: argparse.Namespace) -> None:
     """Evaluate; mistakes are found here, before any process is started."""
@@ -41,21 +44,21 @@ def run(options: argparse.Namespace) -> None:
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     fabric = Fabric(accelerator=accelerator, devices=options.devices, strategy="ddp_spawn" if options.devices > 1 else "auto")
     try:
-        record = fabric.launch(work, path, plan, options.root, options.trust)
+        record = fabric.launch(work, path, asdict(plan), options.root, options.trust)  # Fabric refuses frozen dataclasses
     except ProcessRaisedException as error:
         raise _user_error_in(str(error)) or error from error
     if options.json:
         print(json.dumps(record, indent=2, allow_nan=False))
 
 
-def work(fabric: Fabric, path: pathlib.Path, plan: Plan, root: str | None, trust: list[str]) -> dict[str, Any]:
+def work(fabric: Fabric, path: pathlib.Path, plan: dict[str, Any], root: str | None, trust: list[str]) -> dict[str, Any]:
     """One process's part; every process returns the record."""
     quiet()
     for module in trust:
         registry.trust(module)
     data = rebuild_data(load_model(path), path, root)
     console = Console(stderr=True, quiet=fabric.global_rank != 0)
-    return to_json(score_checkpoint(path, plan, data, fabric.device, console))
+    return to_json(score_checkpoint(path, Plan(**plan), data, fabric.device, console))
 
 
 def rebuild_data(model: GenerativeModel, path: pathlib.Path, root: str | None = None) -> ImageDataModule:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.plugins.environments import SLURMEnvironment
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from lightning_gen.callbacks.budget import Budget
 from lightning_gen.callbacks.checkpoints import Checkpoints
@@ -18,10 +19,12 @@ from lightning_gen.callbacks.pictures import ReconstructionGrid, SampleGrid
 from lightning_gen.callbacks.preemption import Preemption
 from lightning_gen.callbacks.progress import Progress
 from lightning_gen.callbacks.run_folder import RunFolder, new_run_folder
+from lightning_gen.cli.config_files import MODE
 from lightning_gen.cli.launch import check_launch, choose_strategy, refuse_precision
 from lightning_gen.cli.parsing import parse, plain_config, require_trusted, user_error_within
 from lightning_gen.data.base import ImageDataModule
 from lightning_gen.errors import UserError
+from lightning_gen.evaluation import Plan
 from lightning_gen.models.base import GenerativeModel
 from lightning_gen.tracking import Direction
 
@@ -49,6 +52,17 @@ class FinalEvaluation:
     likelihood_images: int | None = None
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse before training what would be refused after it."""
+        try:
+            self.plan()
+        except UserError as error:
+            raise UserError(f"final.{error}") from error
+
+    def plan(self) -> Plan:
+        """The same in the words of the evaluation engine."""
+        return Plan(self.split, self.num_samples, self.likelihood_samples, self.likelihood_images, self.seed)
+
 
 OPTIONS: list[tuple[str, Any, Any, str]] = [
     ("runs", str, "runs", "folder in which every run gets its own folder"),
@@ -73,6 +87,15 @@ OPTIONS: list[tuple[str, Any, Any, str]] = [
 """Name, type, default and help of the options that belong to no group."""
 
 
+HELP = {
+    "usage": "lightning-gen fit --config NAME [--config OVERLAY ...] [--model.X VALUE] [--data.X VALUE] [OPTION ...]",
+    "description": (
+        "Train what a configuration describes, then score it. NAME is a file, or one of 'lightning-gen list configs'. Later files and "
+        "options win over earlier ones; --model.help CLASS and --data.help CLASS show what X may be; --print_config shows the result."
+    ),
+}
+
+
 class Experiment(LightningCLI):
     """Parses the command line of ``fit`` and builds data, model, callbacks and trainer.
 
@@ -93,7 +116,7 @@ class Experiment(LightningCLI):
             save_config_callback=None,
             seed_everything_default=0,
             auto_configure_optimizers=False,
-            parser_kwargs={"exit_on_error": False, "prog": "lightning-gen fit", "dump_header": []},
+            parser_kwargs={"exit_on_error": False, "prog": "lightning-gen fit", "dump_header": [], "parser_mode": MODE, **HELP},
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -114,6 +137,9 @@ class Experiment(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: list[str]) -> None:
         """Parse; every mistake is one line."""
         self.config = parse(parser, args)
+        seed = self.config["seed_everything"]
+        if not 0 <= seed < 2**32:
+            raise UserError(f"seed_everything: expected 0 to {2**32 - 1}, got {seed}")
 
     def plain_config(self) -> dict[str, Any]:
         """The experiment as plain data: what ``config.yaml`` of the run holds, and what can be given to ``--config`` again."""
@@ -170,7 +196,11 @@ class Experiment(LightningCLI):
         bar = [Progress(self.config_init["budget"].images)] if config["enable_progress_bar"] is not False else []
         ours = [*callbacks[:position], self.preemption, *callbacks[position:]]
         config["callbacks"] = [self.run_folder, *bar, *(config["callbacks"] or [])]
-        return super()._instantiate_trainer(config, ours)
+        try:
+            return super()._instantiate_trainer(config, ours)
+        except (ValueError, MisconfigurationException) as error:
+            settings = f"accelerator {config['accelerator']}, devices {config['devices']}"
+            raise UserError(f"trainer ({settings}): {' '.join(str(error).split())}") from error
 
 
 def score_directions(data: ImageDataModule) -> dict[str, Direction]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+from typing import NoReturn
 
 from lightning_gen import registry
 from lightning_gen.configs import BASE, find_config, is_overlay
@@ -30,9 +31,14 @@ def run(argv: list[str]) -> int:
     return 0
 
 
+class _OwnOptions(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message.removeprefix("argument "))
+
+
 def _own_options() -> argparse.ArgumentParser:
     """The options that decide how all others are read; the parser of the experiment documents them."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser = _OwnOptions(add_help=False, allow_abbrev=False)
     parser.add_argument("--resume")
     parser.add_argument("--init_from")
     parser.add_argument("--trust", action="append", default=[])
@@ -58,6 +64,9 @@ def resolve_configs(argv: list[str]) -> tuple[list[str], list[pathlib.Path]]:
 
 
 def experiment_name(configs: list[pathlib.Path]) -> str:
-    """What the runs of these configurations are called: the last one that is not an overlay."""
-    names = [path.stem for path in configs if not is_overlay(path)]
-    return names[-1] if names else "custom"
+    """What the runs of these configurations are called: the last one that is not an overlay; a run's own is called as that run was."""
+    paths = [path for path in configs if not is_overlay(path)]
+    if not paths:
+        return "custom"
+    path = paths[-1].resolve()
+    return path.parent.parent.name if (path.parent / "checkpoints").is_dir() else path.stem

@@ -11,6 +11,8 @@ ADVICE = (
     "isinstance.treespec, LeafSpec",  # torch's deprecation, in Lightning's code
     "LightningCLI's args parameter",  # we hand over the options of the subcommand on purpose
     "does not have many workers",  # our loaders have their own
+    "in eval mode at the start of training",  # averaged weights stay in it
+    "module.s. in eval mode",  # the averages stay in it
     "The number of training batches",  # the logging interval of small sets
 )
 

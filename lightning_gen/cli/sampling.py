@@ -55,7 +55,8 @@ def draw(model: GenerativeModel, num_samples: int, seed: int, labels: Tensor | N
 
 def parse_labels(text: str, model: GenerativeModel, num_samples: int) -> Tensor:
     """``0,1,2`` as classes, or ``0110,1000`` as binary attributes, repeated up to the number of samples."""
-    model.refuse_labels(torch.empty(0))
+    if not model.conditional:
+        model.condition(torch.empty(0))  # says so
     parts = text.split(",")
     if model.num_classes:
         expected = f"classes from 0 to {model.num_classes - 1}, such as 0,1,2"

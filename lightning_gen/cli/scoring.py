@@ -38,7 +38,11 @@ def publish(record: ResultRecord, console: Console) -> None:
     if distributed.rank() == 0:
         line = f"{record.checkpoint.kind}: " + ", ".join(map(in_words, record.scores))
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-        write(record, pathlib.Path(record.run_folder) / "results")
+        results = pathlib.Path(record.run_folder) / "results"
+        try:
+            write(record, results)
+        except OSError as error:
+            raise UserError(f"{results}: the result record cannot be written ({error.strerror or error}); its scores are above") from error
 
 
 def in_words(score: Score) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import yaml
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
+from torch._dynamo.exc import TorchDynamoException
 
 from lightning_gen.callbacks.run_folder import CONFIG_FILE, require_writable
 from lightning_gen.checkpoint import find_checkpoint, images_seen, init_from, load_model
@@ -18,7 +20,7 @@ from lightning_gen.cli.experiment import Experiment, FinalEvaluation
 from lightning_gen.cli.output import quiet
 from lightning_gen.cli.scoring import publish, score_checkpoint
 from lightning_gen.errors import Preempted, UserError
-from lightning_gen.evaluation import Plan, is_measurable
+from lightning_gen.evaluation import is_measurable
 from lightning_gen.leaderboard.record import ResultRecord
 from lightning_gen.reporting import describe_checkpoint
 from lightning_gen.tracking import IMAGES
@@ -72,8 +74,10 @@ def _flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
 def _warm_start(experiment: Experiment, source: str) -> None:
     matched, missing = init_from(experiment.model, find_checkpoint(source))
     if experiment.trainer.is_global_zero:
-        rest = f"; not found there: {', '.join(missing)}" if missing else ""
-        print(f"--init_from: took {len(matched)} of {len(matched) + len(missing)} weights ({', '.join(matched)}){rest}", file=sys.stderr)
+        networks = Counter(name.partition(".")[0] for name in matched)
+        taken = ", ".join(f"{count} of {network}" for network, count in networks.items())
+        rest = f"; not there in this shape: {', '.join(missing)}" if missing else ""
+        print(f"--init_from: took {len(matched)} of {len(matched) + len(missing)} weights ({taken}){rest}", file=sys.stderr)
 
 
 def _fit(experiment: Experiment, checkpoint: pathlib.Path | None) -> pathlib.Path:
@@ -86,6 +90,9 @@ def _fit(experiment: Experiment, checkpoint: pathlib.Path | None) -> pathlib.Pat
         trainer.fit(experiment.model, datamodule=experiment.datamodule, ckpt_path=checkpoint, weights_only=True)
     except MisconfigurationException as error:
         raise UserError(f"trainer: {' '.join(str(error).split())}") from error
+    except TorchDynamoException as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"compile: the networks cannot be compiled on this machine ({reason}); expected compile: false") from error
     folder = experiment.run_folder.folder
     if experiment.preemption.preempted:
         raise Preempted(f"told to stop; saved at {experiment.model.images_seen} images, continue with: lightning-gen fit --resume {folder}")
@@ -102,7 +109,7 @@ def _score(experiment: Experiment, folder: pathlib.Path, final: FinalEvaluation)
     if not is_measurable(experiment.model, experiment.datamodule):
         print(f"no scores: {experiment.datamodule.name} has no feature extractor, and the model has no likelihood", file=sys.stderr)
         return
-    plan = Plan(final.split, final.num_samples, final.likelihood_samples, final.likelihood_images, final.seed)
+    plan = final.plan()
     console = Console(stderr=True, quiet=not experiment.trainer.is_global_zero)
     device = experiment.trainer.strategy.root_device
     known: dict[int, ResultRecord] = {}

@@ -108,18 +108,30 @@ class GenerativeModel(pl.LightningModule):
         """What the labels look like that the networks are built for; empty for an unconditional model."""
         return LabelKind(self.num_classes, self.num_attributes) if self.conditional else LabelKind()
 
+    def labels_of(self, batch: Batch) -> Tensor | None:
+        """The labels of a training batch that the networks get: None for an unconditional model."""
+        return batch[1] if self.conditional else None
+
     def condition(self, labels: Tensor | None) -> Tensor | None:
-        """The labels that the networks get: None for an unconditional model; a conditional model refuses to go without."""
-        if not self.conditional:
-            return None
-        if labels is None:
-            raise UserError(f"labels: {type(self).__name__} is conditional; expected labels, got none")
+        """The labels that somebody gave: a conditional model refuses to go without, an unconditional one does not silently ignore them.
+
+        Raises:
+            UserError: labels are missing, not wanted, or not of the kind that the model was trained with.
+        """
+        name = type(self).__name__
+        if labels is None and self.conditional:
+            raise UserError(f"labels: {name} is conditional; expected labels, got none")
+        if labels is not None and not self.conditional:
+            raise UserError(f"labels: {name} was trained without labels (model.conditional: false); expected none")
+        if labels is not None and not self._are_labels(labels):
+            expected = f"integers below {self.num_classes}" if self.num_classes else f"{self.num_attributes} attributes 0 or 1 each"
+            raise UserError(f"labels: expected {expected}, got {labels.dtype} {tuple(labels.shape)} up to {labels.max().item()}")
         return labels
 
-    def refuse_labels(self, labels: Tensor | None) -> None:
-        """An unconditional model does not silently ignore labels that somebody asked for."""
-        if labels is not None and not self.conditional:
-            raise UserError(f"labels: {type(self).__name__} was trained without labels (model.conditional: false)")
+    def _are_labels(self, labels: Tensor) -> bool:
+        shape, top = ((), self.num_classes) if self.num_classes else ((self.num_attributes,), 2)
+        fits = labels.dtype == torch.int64 and labels.shape[1:] == shape
+        return fits and (labels.numel() == 0 or (labels.min() >= 0 and labels.max() < top).item())
 
     # Progress and randomness: functions of (seed, step, rank), so that ranks never share noise and a resumed run continues exactly.
 
@@ -260,14 +272,15 @@ class GenerativeModel(pl.LightningModule):
         for name, average in self.ema.items():
             live = getattr(self, name)
             with torch.no_grad():
-                torch._foreach_lerp_(list(average.parameters()), list(live.parameters()), 1 - decay)
+                if averages := list(average.parameters()):  # a likelihood may have none
+                    torch._foreach_lerp_(averages, list(live.parameters()), 1 - decay)
                 for target, source in zip(average.buffers(), live.buffers(), strict=True):
                     target.copy_(source)
 
     def create_ema(self) -> None:
         """Start the averages as copies of the live networks."""
         copies = {name: copy.deepcopy(getattr(self, name)) for name in self.averaged_networks}
-        self.ema = Averages(copies)
+        self.ema = Averages(copies).eval()
         self.ema.requires_grad_(False)
 
 
@@ -340,8 +353,7 @@ class SamplesFromNoise:
         """
         if num_samples < 1:
             raise UserError(f"num_samples: expected at least 1, got {num_samples}")
-        self.refuse_labels(labels)
-        if labels is not None and len(labels) != num_samples:
+        if labels is not None and len(self.condition(labels)) != num_samples:
             raise UserError(f"labels: expected {num_samples} (one per sample), got {len(labels)}")
         last = first_index + num_samples
         images = []

@@ -47,10 +47,22 @@ class FiniteGuard:
         self._flags = {}
         bad = [name for name, count in zip(names, flags.tolist(), strict=True) if count]
         if bad:
-            raise NonFiniteLossError(
-                f"loss term {', '.join(repr(name) for name in bad)} became NaN or infinite after {model.images_seen} images"
-                f" ({_where(model)}); last good checkpoint: {self.last_checkpoint or 'none yet'}"
-            )
+            raise self._error(f"loss term {', '.join(repr(name) for name in bad)}", model)
+
+    def check_weights(self, model: GenerativeModel) -> None:
+        """Raise on every rank when a weight is not finite on any of them: a loss may be finite and its gradient not.
+
+        Every rank has to call this.
+        """
+        finite = [torch.isfinite(parameter).all() for parameter in model.parameters()]
+        if distributed.any_rank(bool(finite) and not torch.stack(finite).all(), model.device):
+            raise self._error("a weight", model)
+
+    def _error(self, what: str, model: GenerativeModel) -> NonFiniteLossError:
+        return NonFiniteLossError(
+            f"{what} became NaN or infinite after {model.images_seen} images"
+            f" ({_where(model)}); last good checkpoint: {self.last_checkpoint or 'none yet'}"
+        )
 
 
 def _where(model: GenerativeModel) -> str:

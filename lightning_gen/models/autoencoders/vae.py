@@ -84,7 +84,9 @@ class VAE(GenerativeModel, SamplesFromNoise):
     def posterior(self, images: Tensor, labels: Tensor | None = None) -> DiagonalNormal:
         """q(z|x)."""
         x = pixels.to_unit(images) if pixels.is_image(self.data_shape) else images
-        mean, log_scale = self.encoder(x, labels).chunk(2, dim=-1)
+        parameters = self.encoder(x, labels)
+        parameters = parameters.to(torch.promote_types(parameters.dtype, torch.float32))
+        mean, log_scale = parameters.chunk(2, dim=-1)
         return DiagonalNormal(mean, log_scale)
 
     def prior(self, posterior: DiagonalNormal) -> DiagonalNormal:
@@ -113,8 +115,7 @@ class VAE(GenerativeModel, SamplesFromNoise):
 
     def validation_terms(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         """The terms of the loss on a batch."""
-        images, labels = batch
-        return self.negative_elbo(images, self.condition(labels), noise)
+        return self.negative_elbo(batch[0], self.labels_of(batch), noise)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.trained_parameters(), lr=self.hparams.learning_rate, eps=self.hparams.adam_epsilon)

@@ -80,8 +80,7 @@ class AdversarialModel(GenerativeModel, SamplesFromNoise):
 
     def discriminator_loss(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         r"""The discriminator's loss, :math:`-E[\log D(x)] - E[\log(1 - D(G(z)))]`, with its parts; G is not differentiated."""
-        images, labels = batch
-        labels = self.condition(labels)
+        images, labels = batch[0], self.labels_of(batch)
         with torch.no_grad():
             fake = self.generator(self.prior(noise, "z/discriminator"), labels)
         on_real = softplus(-self.discriminator(self.to_network(images), labels)).mean()
@@ -90,7 +89,7 @@ class AdversarialModel(GenerativeModel, SamplesFromNoise):
 
     def generator_loss(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         """The generator's loss under the chosen objective."""
-        labels = self.condition(batch[1])
+        labels = self.labels_of(batch)
         logits = self.discriminator(self.generator(self.prior(noise, "z/generator"), labels), labels)
         saturating = self.hparams.objective == "minimax"
         return {"generator_loss": -softplus(logits).mean() if saturating else softplus(-logits).mean()}
@@ -100,12 +99,13 @@ class AdversarialModel(GenerativeModel, SamplesFromNoise):
         generator_optimizer, discriminator_optimizer = self.optimizers()
         with self.toggled_optimizer(discriminator_optimizer):
             terms = self.discriminator_loss(batch, noise)
+            self.log_terms(terms)  # before the update, so that a layer can still be blamed
             self.descend(terms["discriminator_loss"], discriminator_optimizer)
         if self.batches_seen % self.hparams.n_critic == 0:
             with self.toggled_optimizer(generator_optimizer):
-                terms |= self.generator_loss(batch, noise)
+                terms = self.generator_loss(batch, noise)
+                self.log_terms(terms)
                 self.descend(terms["generator_loss"], generator_optimizer)
-        self.log_terms(terms)
 
     def descend(self, loss: Tensor, optimizer: LightningOptimizer) -> None:
         """One update of one network; gradients are synchronised over ranks by ``manual_backward`` only."""

@@ -1,0 +1,152 @@
+"""``lightning-gen evaluate``: the same scores on any number of processes, from the checkpoint file alone."""
+
+import json
+import shutil
+
+import pytest
+from cli_runs import cut_in_half, execute_with, records, scores
+
+from lightning_gen.cli.evaluation_job import _user_error_in
+from lightning_gen.errors import UserError
+
+SMALL = ("--num_samples", "64", "--likelihood_images", "64")
+
+
+@pytest.fixture
+def evaluate(execute):
+    """The record of an evaluation that succeeds."""
+
+    def run(checkpoint, *options):
+        outcome = execute("evaluate", checkpoint, *options, "--json")
+        assert outcome.code == 0, outcome.err
+        return json.loads(outcome.out)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def bare(vae_run, tmp_path_factory):
+    """A checkpoint file alone, without its run."""
+    return shutil.copy(vae_run / "checkpoints" / "last.ckpt", tmp_path_factory.mktemp("bare") / "mine.ckpt")
+
+
+def test_a_checkpoint_file_alone_has_the_scores_of_its_run(evaluate, bare, vae_copy):
+    alone, inside = evaluate(bare, *SMALL), evaluate(vae_copy / "checkpoints" / "last.ckpt", *SMALL)
+    assert scores(alone) == scores(inside)
+    assert scores(alone).keys() == {"FD(digits-cnn)", "CS(digits-cnn)", "bits/dim"}
+    assert (alone["checkpoint"]["kind"], inside["checkpoint"]["kind"]) == ("other", "last")
+
+
+def test_the_evaluation_of_fit_is_the_same_one(evaluate, vae_copy):
+    (fitted,) = [record for record in records(vae_copy) if record["checkpoint"]["kind"] == "last"]
+    again = evaluate(vae_copy / "checkpoints" / "last.ckpt", *SMALL, "--likelihood_samples", "2")
+    assert scores(again) == scores(fitted)
+
+
+def test_a_run_folder_stands_for_its_best_checkpoint(evaluate, vae_copy):
+    assert evaluate(vae_copy, *SMALL)["checkpoint"]["kind"] == "best"
+    (vae_copy / "checkpoints" / "best.ckpt").unlink()
+    assert evaluate(vae_copy, *SMALL)["checkpoint"]["kind"] == "last"
+
+
+def test_json_is_all_there_is_on_stdout_and_the_scores_are_on_stderr(execute, bare):
+    outcome = execute("evaluate", bare, *SMALL, "--json")
+    assert json.loads(outcome.out)["headline"] == "FD(digits-cnn)"
+    assert outcome.err.count("\n") == 1
+    assert outcome.err.startswith("other: FD(digits-cnn) ")
+
+
+def test_the_record_lies_in_the_results_of_the_run(execute, vae_copy):
+    before = len(records(vae_copy))
+    assert execute("evaluate", vae_copy, *SMALL).code == 0
+    assert len(list((vae_copy / "results").glob("*.result.json"))) == before + 1
+
+
+def test_every_option_reaches_the_scores_and_the_protocol(evaluate, bare):
+    default = evaluate(bare, *SMALL)
+    options = ["--split", "validation", "--likelihood_samples", "3", "--seed", "5"]
+    record = evaluate(bare, "--num_samples", "1e2", "--likelihood_images", "50", *options)
+    protocols = {score["name"]: score["protocol"] for score in record["scores"]}
+    assert protocols["FD(digits-cnn)"]["num_samples"] == 100
+    assert protocols["bits/dim"]["likelihood_images"] == 50
+    assert {protocol["split"] for protocol in protocols.values()} == {"validation"}
+    assert (record["answer"]["likelihood_samples"], record["answer"]["seed"]) == (3, 5)
+    assert [score["kind"] for score in record["scores"] if score["name"] == "bits/dim"] == ["k-sample bound"]
+    assert all(scores(record)[name] != value for name, value in scores(default).items())
+
+
+def test_averaged_and_live_weights_are_told_apart(evaluate, dcgan_run, tmp_path):
+    run = shutil.copytree(dcgan_run, tmp_path / "run")
+    ema, live = (evaluate(run, *SMALL, "--weights", weights) for weights in ("ema", "live"))
+    assert (ema["answer"]["weights"], live["answer"]["weights"]) == ("ema", "live")
+    assert scores(ema) != scores(live)
+    assert evaluate(run, *SMALL)["answer"]["weights"] == "ema"
+
+
+def test_no_samples_leaves_the_likelihood(evaluate, bare):
+    assert scores(evaluate(bare, "--num_samples", "0", "--likelihood_images", "64")).keys() == {"bits/dim"}
+
+
+def test_two_processes_give_exactly_the_scores_of_one(capfd, bare):
+    options = ["evaluate", bare, "--num_samples", "160", "--likelihood_images", "100", "--json"]
+    one, two = (execute_with(capfd, [*options, "--devices", devices]) for devices in (1, 2))
+    assert two.code == 0, two.err
+    assert scores(json.loads(two.out)) == scores(json.loads(one.out))
+    assert json.loads(two.out)["cost"]["world_size"] == 2
+    assert two.err.strip().splitlines()[-1] == one.err.strip()
+    assert "Initializing distributed" not in two.err
+
+
+@pytest.mark.slow
+def test_more_processes_than_blocks_give_exactly_the_scores_of_one(capfd, bare):
+    one, three = (execute_with(capfd, ["evaluate", bare, *SMALL, "--json", "--devices", devices]) for devices in (1, 3))
+    assert scores(json.loads(three.out)) == scores(json.loads(one.out))
+
+
+def test_a_complaint_of_another_process_is_found_in_its_traceback():
+    report = f"-- Process 1 terminated:\nTraceback:\n  raise UserError\n{UserError.__module__}.UserError: data.root: no usable mnist\n"
+    assert str(_user_error_in(report)) == "data.root: no usable mnist"
+    assert _user_error_in("ValueError: a bug") is None
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--num_samples", "1"], ["num_samples", "at least 2", "got 1"]),
+        (["--num_samples", "-1"], ["num_samples", "at least 0", "got -1"]),
+        (["--num_samples", "many"], ["--num_samples", "'many'"]),
+        (["--split", "tset"], ["--split", "'tset'", "'test'"]),
+        (["--weights", "raw"], ["--weights", "'raw'", "'live'"]),
+        (["--devices", "0"], ["--devices", "at least 1", "got 0"]),
+        (["--likelihood_samples", "0"], ["likelihood_samples", "at least 1", "got 0"]),
+        (["--likelihood_images", "0"], ["likelihood_images", "at least 1", "got 0"]),
+        (["--trust", "no_such_module"], ["--trust no_such_module", "cannot be imported"]),
+        (["--wieghts", "live"], ["--wieghts", "did you mean '--weights'?"]),
+    ],
+)
+def test_a_bad_option_is_one_line(refused, vae_copy, options, words):
+    before = len(records(vae_copy))
+    assert refused(["evaluate", vae_copy, *options], *words).out == ""
+    assert len(records(vae_copy)) == before
+
+
+def test_a_bad_file_is_one_line(refused, bare, tmp_path):
+    refused(["evaluate", tmp_path / "nowhere"], "nowhere", "neither a checkpoint file nor a run folder")
+    (tmp_path / "text.ckpt").write_text("text")
+    refused(["evaluate", tmp_path / "text.ckpt"], "text.ckpt", "not plain tensors and data")
+    half = tmp_path / "half.ckpt"
+    shutil.copy(bare, half)
+    cut_in_half(half)
+    refused(["evaluate", half], "half.ckpt", "cut short")
+    refused(["sample", half], "half.ckpt", "cut short")
+
+
+def test_garbage_among_the_results_is_skipped_by_name(execute, vae_copy):
+    for name, content in (("a", b"\xff\x00"), ("b", b"{}"), ("c", b'{"scores": [')):
+        (vae_copy / "results" / f"{name}.result.json").write_bytes(content)
+    assert execute("evaluate", vae_copy, *SMALL).code == 0
+    outcome = execute("leaderboard", "--results", vae_copy)
+    assert outcome.code == 0
+    assert "VAE" in outcome.out
+    for name in "abc":
+        assert f"{name}.result.json" in outcome.err
