@@ -97,7 +97,8 @@ def evaluate(model: GenerativeModel, data: ImageDataModule, plan: Plan, progress
     """Score a model on a split. Every rank has to call this; every rank gets the same result."""
     progress = progress or (lambda stage, done, total: None)
     evaluation = Evaluation(scores=[])
-    with model.inference(plan.weights), exact_arithmetic():
+    # Building the extractor's network draws its weights, before the stored ones replace them.
+    with torch.random.fork_rng(devices=[]), model.inference(plan.weights), exact_arithmetic():
         if plan.num_samples and data.extractor and isinstance(model, SupportsSampling):
             score_samples(model, data, plan, progress, evaluation)
         if isinstance(model, SupportsLikelihood):

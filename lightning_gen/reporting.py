@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import pathlib
 import platform
+from collections.abc import Iterator
+from typing import Any
 
 import torch
+import yaml
 
 from lightning_gen import __version__, distributed
 from lightning_gen.checkpoint import sha256
@@ -15,6 +18,12 @@ from lightning_gen.evaluation import Evaluation, Plan
 from lightning_gen.leaderboard.record import Answer, Checkpoint, Cost, Model, ResultRecord
 from lightning_gen.models.base import GenerativeModel, plain
 from lightning_gen.registry import class_path
+
+EXPERIMENT = ("seed_everything", "model", "data", "ema", "training_noise")
+"""The parts of a configuration that say what is trained on what; a run that is continued keeps them."""
+
+MACHINE_DEPENDENT = ("data.init_args.root",)
+"""Keys within them that only say where something lies."""
 
 
 def make_record(
@@ -70,10 +79,27 @@ def run_of(checkpoint: pathlib.Path) -> pathlib.Path:
 
 
 def config_hash(run: pathlib.Path, model: GenerativeModel) -> str:
-    """Hash of the run's configuration, or of the model's hyperparameters and data where there is no run."""
+    """Hash of the experiment, or of the model's hyperparameters and data where there is no run folder."""
     file = run / "config.yaml"
-    content = file.read_bytes() if file.is_file() else repr((plain(dict(model.hparams)), model.data_spec)).encode()
-    return hashlib.sha256(content).hexdigest()[:12]
+    if file.is_file():
+        content: Any = sorted(experiment_settings(yaml.safe_load(file.read_text())).items())
+    else:
+        content = plain(dict(model.hparams)), model.data_spec
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:12]
+
+
+def experiment_settings(config: dict[str, Any]) -> dict[str, Any]:
+    """What of a configuration is the experiment, as dotted keys: what is trained on what, not how long, how often or where."""
+    chosen = {key: config[key] for key in EXPERIMENT if key in config}
+    return {key: value for key, value in _flat(chosen) if key not in MACHINE_DEPENDENT}
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def wandb_id(run: pathlib.Path) -> str | None:

@@ -89,9 +89,8 @@ def check_options(argv: list[str], known: Iterable[str]) -> None:
         if source := linked.get(option.replace("init_args.", "")):
             raise UserError(f"{option} follows from {source}; expected no value")
         parents = (option[:end] for end in range(len(option)) if option[end] == ".")
-        if not any(parent in options for parent in parents if parent not in ("--trainer", "--data", "--model")) and not (
-            option.startswith(("--model.", "--data."))
-        ):
+        takes_class = option.startswith(("--model.", "--data.")) or any("." in parent and parent in options for parent in parents)
+        if not takes_class:
             raise UserError(f"unknown option {option}; {_nearest(option, options)}")
 
 

@@ -6,7 +6,6 @@ import dataclasses
 import pathlib
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import yaml
@@ -22,16 +21,8 @@ from lightning_gen.cli.scoring import publish, score_checkpoint
 from lightning_gen.errors import Preempted, UserError
 from lightning_gen.evaluation import is_measurable
 from lightning_gen.leaderboard.record import ResultRecord
-from lightning_gen.reporting import describe_checkpoint
+from lightning_gen.reporting import describe_checkpoint, experiment_settings
 from lightning_gen.tracking import IMAGES
-
-CHANGEABLE = (
-    *("trainer", "budget", "evaluation", "samples", "reconstructions", "checkpoints", "final"),
-    *("runs", "compile", "wandb", "wandb_project"),
-)
-"""What may differ when a run is continued: how long, how often, where; never what is trained on what."""
-
-MACHINE_DEPENDENT = ("data.init_args.root", "data.init_args.num_workers")
 
 
 def start(argv: list[str], name: str, init: str | None) -> pathlib.Path:
@@ -56,19 +47,11 @@ def resume(folder: pathlib.Path, argv: list[str]) -> pathlib.Path:
 
 def refuse_contradictions(saved: dict[str, Any], asked: dict[str, Any]) -> None:
     """A flag that contradicts the saved experiment is refused by name, not silently ignored."""
-    before, now = dict(_flat(saved)), dict(_flat(asked))
+    before, now = experiment_settings(saved), experiment_settings(asked)
     for key in sorted(before.keys() | now.keys()):
-        if key.partition(".")[0] in CHANGEABLE or key in MACHINE_DEPENDENT or before.get(key) == now.get(key):
-            continue
-        raise UserError(f"--resume: {key} is {before.get(key)!r} in the run and {now.get(key)!r} now; expected no change (start a new run)")
-
-
-def _flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
+        if before.get(key) != now.get(key):
+            change = f"{key} is {before.get(key)!r} in the run and {now.get(key)!r} now"
+            raise UserError(f"--resume: {change}; expected no change (start a new run)")
 
 
 def _warm_start(experiment: Experiment, source: str) -> None:

@@ -152,7 +152,7 @@ VAE = (
 """997 training images: three batches of 250 to the epoch, 247 images dropped."""
 DCGAN = (
     *("--config=dcgan_digits", "--model.init_args.width=4", "--model.init_args.latent_dim=4", "--data.init_args.batch_size=250"),
-    *("--model.init_args.n_critic=2", "--ema.half_life_images=600"),
+    *("--model.init_args.n_critic=2", "--model.init_args.decay_images=5000", "--ema.half_life_images=600"),
 )
 SILENT = ("--evaluation.every_images=0", "--samples.every_images=0", "--reconstructions.every_images=0", "--checkpoints.every_images=0")
 BUSY = (
