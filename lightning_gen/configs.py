@@ -40,6 +40,5 @@ def find_config(name: str) -> pathlib.Path:
     for short in (name, f"overlays/{name}"):
         if short in names:
             return names[short]
-    raise UserError(
-        f"--config {name}: neither a file nor a shipped configuration; {did_you_mean(name, names)} (lightning-gen list configs)"
-    )
+    near = did_you_mean(name, {known.rpartition("/")[2] for known in names})
+    raise UserError(f"--config {name}: neither a file nor a shipped configuration; {near} (lightning-gen list configs)")

@@ -243,12 +243,12 @@ def score_likelihood(model: GenerativeModel, data: ImageDataModule, plan: Plan, 
     count = min(size, plan.likelihood_images or size)
     values = log_probs(model, data, plan, count, lambda done: progress("likelihood", done, count))
     evaluation.log_probs = values
-    in_nats = data.num_bits == 1 or not pixels.is_image(data.data_shape)
-    losses = -values if in_nats else pixels.bits_per_dim(values, data.data_shape)
+    unit = data.likelihood_unit
+    losses = -values if unit == "nats" else pixels.bits_per_dim(values, data.data_shape)
     k = plan.likelihood_samples
     evaluation.scores.append(
         Score(
-            name="nats" if in_nats else "bits/dim",
+            name=unit,
             value=float(losses.mean()),
             better="lower",
             protocol=data.protocol(plan.split) | {"likelihood_images": count},

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from lightning_gen.callbacks.every import completes_step
 from lightning_gen.errors import UserError
 from lightning_gen.models.base import Batch, GenerativeModel
 
@@ -28,5 +29,6 @@ class Budget(pl.Callback):
         trainer.should_stop = trainer.should_stop or model.images_seen >= self.images
 
     def on_train_batch_end(self, trainer: pl.Trainer, model: GenerativeModel, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Stop after the batch that reaches the budget."""
-        trainer.should_stop = trainer.should_stop or model.images_seen >= self.images
+        """Stop after the step that reaches the budget."""
+        if model.images_seen >= self.images and completes_step(trainer, batch_idx):
+            trainer.should_stop = True

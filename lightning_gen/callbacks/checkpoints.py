@@ -8,7 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from lightning_gen.callbacks.every import EveryImages
+from lightning_gen.callbacks.every import EveryImages, completes_step
 from lightning_gen.distributed import barrier, broadcast_buffers
 from lightning_gen.errors import UserError
 from lightning_gen.models.base import Batch, GenerativeModel
@@ -25,6 +25,7 @@ class Checkpoints(EveryImages):
     def __init__(self, every_images: int = 0, untrained: bool = False) -> None:
         super().__init__(every_images)
         self.untrained = untrained
+        self._wanted = False
         self._saved_at: int | None = None
 
     def on_train_start(self, trainer: pl.Trainer, model: GenerativeModel) -> None:
@@ -34,8 +35,10 @@ class Checkpoints(EveryImages):
 
     def on_train_batch_end(self, trainer: pl.Trainer, model: GenerativeModel, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Save when the interval is crossed, and before training stops."""
-        if self.due(model) or trainer.should_stop:
+        self._wanted = self._wanted or self.due(model) or trainer.should_stop
+        if self._wanted and completes_step(trainer, batch_idx):
             self.save_last(trainer, model)
+            self._wanted = False
 
     def on_train_end(self, trainer: pl.Trainer, model: GenerativeModel) -> None:
         """Save what a user's own callback ended between two intervals."""

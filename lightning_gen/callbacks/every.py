@@ -27,3 +27,8 @@ class EveryImages(pl.Callback):
             return False
         before = model.images_seen - len(model.last_batch[0]) * model.world_size
         return model.images_seen // self.every_images != before // self.every_images
+
+
+def completes_step(trainer: pl.Trainer, batch_idx: int) -> bool:
+    """Whether this batch ends an optimiser step; between micro-batches a checkpoint would lose the gradients gathered so far."""
+    return (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch

@@ -10,6 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from lightning_gen.callbacks.checkpoints import Checkpoints
+from lightning_gen.callbacks.every import completes_step
 from lightning_gen.distributed import any_rank
 from lightning_gen.models.base import Batch, GenerativeModel
 
@@ -33,6 +34,7 @@ class Preemption(pl.Callback):
         self.checkpoints = checkpoints
         self.preempted = False
         self._signalled = False
+        self._looked_at = 0
         self._previous: dict[signal.Signals, Any] = {}
 
     def setup(self, trainer: pl.Trainer, model: GenerativeModel, stage: str) -> None:
@@ -46,8 +48,10 @@ class Preemption(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, model: GenerativeModel, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Agree over ranks, save, stop."""
-        if model.device.type != "cpu" and model.batches_seen % self.every_batches_on_accelerator:
+        patience = 1 if model.device.type == "cpu" else self.every_batches_on_accelerator
+        if model.batches_seen - self._looked_at < patience or not completes_step(trainer, batch_idx):
             return
+        self._looked_at = model.batches_seen
         if any_rank(self._signalled, model.device):
             self.preempted = True
             self.checkpoints.save_last(trainer, model)

@@ -32,6 +32,8 @@ def explain(message: str, argument_names: ArgumentNames, class_names: Callable[[
         return f"{key}: unknown class {found[1]!r}; {did_you_mean(found[1], class_names(key))}"
     if found := re.search(r"Importing '([^']+)' is not allowed", message):
         return f"{key}: {untrusted(found[1])}"
+    if "Not a valid subclass of" in message:
+        return f"{key}: expected the name of a class, or class_path and init_args"
     if found := re.search(r"arguments are required: (.+)", message):
         return ", ".join(_dotted(key, name) for name in found[1].split(", ")) + ": required, got nothing" + _advice(key)
     return f"{key + ': ' if key else ''}{_expectation(message)}"

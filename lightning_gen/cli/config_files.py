@@ -62,9 +62,12 @@ def check_file(path: pathlib.Path, options: Collection[str]) -> None:
     groups = {option.removeprefix("--").partition(".")[0] for option in options}
     for key, value in content.items():
         _require_known(path, str(key), groups)
-        if isinstance(value, dict) and key not in ("model", "data"):  # whose classes know their own arguments
+        members = {option.removeprefix("--") for option in options if option.startswith(f"--{key}.")}
+        if members and key not in ("model", "data"):  # whose classes know their own arguments
+            if not isinstance(value, dict):
+                raise UserError(f"--config {path}: {key}: expected keys such as {min(members)}, got {value!r}")
             for name in value:
-                _require_known(path, f"{key}.{name}", {option[2:] for option in options if option.startswith(f"--{key}.")})
+                _require_known(path, f"{key}.{name}", members)
     for key in INVOCATION:
         if content.get(key) is not None:
             raise UserError(f"--config {path}: {key} belongs on the command line, as --{key}; expected no value")

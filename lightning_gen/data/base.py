@@ -112,9 +112,12 @@ class ImageDataModule(pl.LightningDataModule):
     @property
     def headline(self) -> tuple[str, str]:
         """The score that ranks models of this set, and whether ``lower`` or ``higher`` is better."""
-        if self.extractor:
-            return f"FD({self.extractor})", "lower"
-        return ("bits/dim" if is_image(self.data_shape) else "nats"), "lower"
+        return (f"FD({self.extractor})" if self.extractor else self.likelihood_unit), "lower"
+
+    @property
+    def likelihood_unit(self) -> str:
+        """What likelihoods are quoted in: ``nats`` per image for binary images and vectors, ``bits/dim`` otherwise."""
+        return "bits/dim" if is_image(self.data_shape) and self.num_bits > 1 else "nats"
 
     def specification(self) -> Spec:
         """Class and arguments as plain data, without paths: what a checkpoint keeps to rebuild this object on any machine."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lightning_gen.data.base import ImageDataModule
+from lightning_gen.noise import philox
 
 SIZE = 32
 STRIDE = 8
@@ -23,7 +24,9 @@ class PhotoPatches(ImageDataModule):
         from sklearn.datasets import load_sample_images
 
         regions = [photo[:, COLUMNS[split]] for photo in load_sample_images().images]
-        return np.concatenate([patches(region) for region in regions]), None
+        images = np.concatenate([patches(region) for region in regions])
+        # Shuffled for good: the first N images have to be like the others, not a photograph's upper edge.
+        return images[philox("photo-patches", split).permutation(len(images))], None
 
 
 def patches(photo: np.ndarray) -> np.ndarray:

@@ -117,7 +117,7 @@ class ResultRecord:
 
     Args:
         headline: name of the score by which the data set ranks; it may be absent from ``scores``.
-        machine: host and device in words, such as ``node7, 1x NVIDIA H200``.
+        machine: number and kind of devices in words, such as ``1x NVIDIA H200``.
         created: UTC, ISO 8601.
     """
 

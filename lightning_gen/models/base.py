@@ -131,7 +131,7 @@ class GenerativeModel(pl.LightningModule):
     def _are_labels(self, labels: Tensor) -> bool:
         shape, top = ((), self.num_classes) if self.num_classes else ((self.num_attributes,), 2)
         fits = labels.dtype == torch.int64 and labels.shape[1:] == shape
-        return fits and (labels.numel() == 0 or (labels.min() >= 0 and labels.max() < top).item())
+        return fits and (labels.numel() == 0 or bool(labels.min() >= 0 and labels.max() < top))
 
     # Progress and randomness: functions of (seed, step, rank), so that ranks never share noise and a resumed run continues exactly.
 

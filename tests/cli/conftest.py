@@ -10,6 +10,7 @@ from cli_runs import SMOKE, execute_with
 from lightning_gen import registry
 from lightning_gen.cli import main
 
+
 @pytest.fixture
 def execute(capsys):
     """Run ``lightning-gen`` in this process."""
@@ -77,5 +78,5 @@ def forget(monkeypatch):
     yield
     registry.registered.cache_clear()
     for name in set(sys.modules) - modules:
-        if name.startswith("their_"):
+        if name.startswith("their"):
             del sys.modules[name]

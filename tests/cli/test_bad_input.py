@@ -81,7 +81,9 @@ def test_half_precision_with_one_scaler_for_two_losses_is_refused(fit_refused):
     fit_refused(["--trainer.precision", "16-mixed"], "trainer.precision", "16-mixed", "bf16-mixed", config="dcgan_digits")
 
 
-@pytest.mark.parametrize(("name", "near"), [("vae_digit", "did you mean 'vae_digits'?"), ("smok", "did you mean"), ("qqq", "list configs")])
+@pytest.mark.parametrize(
+    ("name", "near"), [("vae_digit", "did you mean 'vae_digits'?"), ("smok", "did you mean 'smoke'?"), ("qqq", "list configs")]
+)
 def test_a_missing_configuration_is_answered_with_the_nearest(refused, name, near):
     refused(["fit", "--config", name], f"--config {name}", near)
 
@@ -114,6 +116,8 @@ def test_a_bad_file_is_named(fit_refused, tmp_path, content, words):
         ("data: {class_path: Digits, batch_size: 3}", ["data", "under init_args"]),
         ("model: {init_args: {lerning_rate: 3}}", ["model.lerning_rate", "did you mean 'learning_rate'?"]),
         ("budget: 3", ["budget", "3"]),
+        ("model: 3", ["model", "expected the name of a class"]),
+        ("data: []", ["data", "expected the name of a class"]),
         ("budget: {images: many}", ["budget.images", "expected int", "'many'"]),
     ],
 )
@@ -180,9 +184,9 @@ def test_a_checkpoint_of_another_program_is_refused_for_a_warm_start(fit_refused
 @pytest.mark.parametrize(
     ("message", "line"),
     [
-        ('Parser key "a.b":\n  Expected a <class \'int\'>. Got value: x\n', "a.b: expected int, got 'x'"),
+        ("Parser key \"a.b\":\n  Expected a <class 'int'>. Got value: x\n", "a.b: expected int, got 'x'"),
         (
-            "Parser key \"a\":\n  Does not validate against any of the Union subtypes\n  Subtypes: [int, None]\n  Errors:\n"
+            'Parser key "a":\n  Does not validate against any of the Union subtypes\n  Subtypes: [int, None]\n  Errors:\n'
             "    - Expected a <class 'float'>\n    - Expected a <class 'NoneType'>\n  Given value type: <class 'str'>\n  Given value: y\n",
             "a: expected float, got 'y'",
         ),

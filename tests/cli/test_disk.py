@@ -19,7 +19,7 @@ def fail(*args, **kwargs):
 
 
 @pytest.fixture
-def small_files():
+def small_files(vae_copy):
     """The operating system lets no file grow beyond 300 kB: a write fails in the middle, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -68,10 +68,9 @@ def test_a_fit_whose_record_cannot_be_written_keeps_its_checkpoints(refused, tmp
 @pytest.mark.parametrize("target", ["lightning_gen.tracking.CSVTracker.log_metrics", "lightning_gen.callbacks.pictures.save_png"])
 def test_a_full_disk_in_any_other_write_is_one_line_too(refused, vae_copy, monkeypatch, target):
     monkeypatch.setattr(target, fail)
-    before = (vae_copy / "checkpoints" / "best.ckpt").read_bytes()
     refused(["fit", "--resume", vae_copy, "--budget.images=512"], "No space left")
-    assert (vae_copy / "checkpoints" / "best.ckpt").read_bytes() == before
-    assert load_model(vae_copy / "checkpoints" / "last.ckpt").images_seen >= 256
+    for kind in ("best", "last"):
+        assert load_model(vae_copy / "checkpoints" / f"{kind}.ckpt").images_seen >= 256
 
 
 def test_a_read_only_run_folder_is_refused_before_anything_is_computed(refused, vae_copy, monkeypatch):

@@ -133,7 +133,7 @@ def test_a_bad_option_is_one_line(refused, vae_copy, options, words):
 def test_a_bad_file_is_one_line(refused, bare, tmp_path):
     refused(["evaluate", tmp_path / "nowhere"], "nowhere", "neither a checkpoint file nor a run folder")
     (tmp_path / "text.ckpt").write_text("text")
-    refused(["evaluate", tmp_path / "text.ckpt"], "text.ckpt", "not plain tensors and data")
+    refused(["evaluate", tmp_path / "text.ckpt"], "text.ckpt", "is not a checkpoint")
     half = tmp_path / "half.ckpt"
     shutil.copy(bare, half)
     cut_in_half(half)

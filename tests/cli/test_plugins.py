@@ -1,5 +1,6 @@
-"""A model and a data set of the user's own go the whole way: trained, saved, scored, sampled, resumed and ranked; untrusted ones run nothing."""
+"""A user's own model and data go the whole way: trained, saved, scored, sampled, resumed and ranked; untrusted ones run nothing."""
 
+import itertools
 import sys
 
 import numpy as np
@@ -42,12 +43,21 @@ class TheirStripes(ImageDataModule):
 '''
 
 
+NUMBERS = itertools.count()
+
+
 @pytest.fixture
-def their_file(request, tmp_path, monkeypatch, forget):
-    """A module outside the repository and outside the import path, with a name of its own for each test."""
+def their(monkeypatch, forget):
+    """What the names of a test's classes start with: classes of earlier tests stay alive, and names have to be unique."""
     monkeypatch.setattr(sys, "their_code_ran", False, raising=False)
-    path = tmp_path / f"their_file_{abs(hash(request.node.name))}.py"
-    path.write_text(PLUGIN)
+    return f"Their{next(NUMBERS)}"
+
+
+@pytest.fixture
+def their_file(their, tmp_path):
+    """A module outside the repository and outside the import path."""
+    path = tmp_path / f"{their.lower()}_file.py"
+    path.write_text(PLUGIN.replace("Their", their))
     return path
 
 
@@ -60,20 +70,20 @@ def distrust(path):
     sys.their_code_ran = False
 
 
-def options(path, tmp_path):
-    names = ["--model", f"{path.stem}.TheirVAE", "--model.beta", "0.5", "--data", f"{path.stem}.TheirStripes", "--data.batch_size=64"]
+def options(their, tmp_path, module=""):
+    names = ["--model", f"{module}{their}VAE", "--model.beta", "0.5", "--data", f"{module}{their}Stripes", "--data.batch_size=64"]
     return ["fit", *SMOKE, *QUIET, "--runs", tmp_path / "runs", *names]
 
 
-def test_a_file_outside_goes_the_whole_way_with_trust(execute, refused, their_file, tmp_path):
+def test_a_file_outside_goes_the_whole_way_with_trust(execute, refused, their, their_file, tmp_path):
     trust = ("--trust", their_file)
-    outcome = execute(*options(their_file, tmp_path), *trust)
+    outcome = execute(*options(their, tmp_path, f"{their_file.stem}."), *trust)
     assert outcome.code == 0, outcome.err
     run = outcome.folder
 
     distrust(their_file)
     for argv in (["evaluate", run], ["sample", run, "--out", tmp_path / "a.npz"], ["fit", "--resume", run]):
-        refused(argv, f"'{their_file.stem}.TheirVAE'", f"--trust {their_file.stem}")
+        refused(argv, f"'{their_file.stem}.{their}VAE'", f"--trust {their_file.stem}")
     assert not sys.their_code_ran
     assert their_file.stem not in sys.modules
 
@@ -82,23 +92,22 @@ def test_a_file_outside_goes_the_whole_way_with_trust(execute, refused, their_fi
     assert np.load(tmp_path / "a.npz")["arr_0"].shape == (3, 8, 8, 1)
     assert execute("fit", "--resume", run, "--budget.images=320", *trust).code == 0
     assert records(run)[-1]["model"]["hyperparameters"]["beta"] == 0.5
-    assert "TheirVAE" in execute("leaderboard", "--results", tmp_path / "runs").out
+    assert f"{their}VAE" in execute("leaderboard", "--results", tmp_path / "runs").out
 
 
-def test_a_class_by_its_short_name_is_found_once_it_is_trusted(execute, their_file, tmp_path):
-    argv = [argument.rpartition(".")[2] if "Their" in str(argument) else argument for argument in options(their_file, tmp_path)]
-    assert execute(*argv, "--trust", their_file).code == 0
+def test_a_class_by_its_short_name_is_found_once_it_is_trusted(execute, their, their_file, tmp_path):
+    assert execute(*options(their, tmp_path), "--trust", their_file).code == 0
 
 
 @pytest.mark.parametrize("way", ["option", "file"])
-def test_without_trust_a_configuration_imports_nothing(refused, their_file, tmp_path, monkeypatch, way):
+def test_without_trust_a_configuration_imports_nothing(refused, their, their_file, tmp_path, monkeypatch, way):
     monkeypatch.syspath_prepend(tmp_path)
     if way == "option":
-        argv = options(their_file, tmp_path)
+        argv = options(their, tmp_path, f"{their_file.stem}.")
     else:
-        (tmp_path / "their.yaml").write_text(f"model: {{class_path: {their_file.stem}.TheirVAE}}\n")
+        (tmp_path / "their.yaml").write_text(f"model: {{class_path: {their_file.stem}.{their}VAE}}\n")
         argv = ["fit", "--config", "vae_digits", "--config", tmp_path / "their.yaml"]
-    refused(argv, "model: ", f"'{their_file.stem}.TheirVAE'", f"--trust {their_file.stem}")
+    refused(argv, "model: ", f"'{their_file.stem}.{their}VAE'", f"--trust {their_file.stem}")
     assert not sys.their_code_ran
 
 
@@ -110,35 +119,33 @@ def test_the_trainers_callbacks_need_trust_as_well(refused, their_file, tmp_path
 
 
 @pytest.fixture
-def their_distribution(tmp_path, monkeypatch, forget):
+def their_distribution(their, tmp_path, monkeypatch):
     """An installed package with entry points, as pip leaves it behind."""
     site = tmp_path / "site-packages"
-    (site / "their_package").mkdir(parents=True)
-    (site / "their_package" / "__init__.py").write_text("")
-    (site / "their_package" / "everything.py").write_text(PLUGIN)
-    metadata = site / "their_package-1.0.dist-info"
+    package = f"{their.lower()}_package"
+    (site / package).mkdir(parents=True)
+    (site / package / "__init__.py").write_text("")
+    (site / package / "everything.py").write_text(PLUGIN.replace("Their", their))
+    metadata = site / f"{package}-1.0.dist-info"
     metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
-    points = "[lightning_gen.models]\nTheirVAE = their_package.everything:TheirVAE\n"
-    points += "[lightning_gen.data]\nTheirStripes = their_package.everything:TheirStripes\n"
-    (metadata / "entry_points.txt").write_text(points)
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    model, data = (f"{their}{name} = {package}.everything:{their}{name}" for name in ("VAE", "Stripes"))
+    (metadata / "entry_points.txt").write_text(f"[lightning_gen.models]\n{model}\n[lightning_gen.data]\n{data}\n")
     monkeypatch.syspath_prepend(site)
-    monkeypatch.setattr(sys, "their_code_ran", False, raising=False)
 
 
 @pytest.mark.usefixtures("their_distribution")
-def test_an_installed_package_goes_the_whole_way_by_its_short_names(execute, tmp_path):
-    argv = ["fit", *SMOKE, *QUIET, "--runs", tmp_path / "runs", "--data.batch_size=64"]
-    outcome = execute(*argv, "--model", "TheirVAE", "--data", "TheirStripes")
+def test_an_installed_package_goes_the_whole_way_by_its_short_names(execute, their, tmp_path):
+    outcome = execute(*options(their, tmp_path))
     assert outcome.code == 0, outcome.err
     run = outcome.folder
     assert execute("evaluate", run, "--likelihood_images=64").code == 0
     assert execute("sample", run, "--out", tmp_path / "a.png").code == 0
     assert execute("fit", "--resume", run, "--budget.images=320").code == 0
-    assert "TheirVAE" in execute("leaderboard", "--results", tmp_path / "runs").out
-    assert "TheirStripes" in execute("list", "data").out
+    assert f"{their}VAE" in execute("leaderboard", "--results", tmp_path / "runs").out
+    assert f"{their}Stripes" in execute("list", "data").out
 
 
 @pytest.mark.usefixtures("their_distribution")
-def test_a_misspelt_registered_name_is_answered_with_the_right_one(refused):
-    refused(["fit", *SMOKE, "--model", "TheirVEA", "--data", "Digits"], "unknown class 'TheirVEA'", "did you mean 'TheirVAE'?")
+def test_a_misspelt_registered_name_is_answered_with_the_right_one(refused, their):
+    refused(["fit", *SMOKE, "--model", f"{their}VEA", "--data", "Digits"], f"unknown class '{their}VEA'", f"did you mean '{their}VAE'?")

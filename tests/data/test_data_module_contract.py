@@ -9,6 +9,7 @@ import torch
 
 import lightning_gen.data as catalogue
 from lightning_gen.data.base import SPLITS, ImageDataModule, constructor_arguments, default_root
+from lightning_gen.data.photo_patches import patches
 from lightning_gen.errors import UserError
 from lightning_gen.registry import build, resolve
 
@@ -140,8 +141,16 @@ def test_a_patch_is_a_piece_of_the_photograph():
 
     photo = load_sample_images().images[0]
     images, _ = make("PhotoPatches").load("train")
+    in_rows = patches(photo[:, :448])
     # Second row of patches (53 per row), third patch.
-    assert np.array_equal(images[53 + 2].transpose(1, 2, 0), photo[8:40, 16:48])
+    assert np.array_equal(in_rows[53 + 2].transpose(1, 2, 0), photo[8:40, 16:48])
+    assert {patch.tobytes() for patch in in_rows} <= {image.tobytes() for image in images}
+
+
+def test_the_first_patches_are_not_the_upper_edge_of_a_photograph():
+    images, _ = make("PhotoPatches").load("test")
+    means = images.reshape(len(images), -1).mean(1)
+    assert abs(means[:300].mean() - means.mean()) < 3 * means.std() / np.sqrt(300)
 
 
 @pytest.mark.parametrize("density", ["two_gaussians", "three_gaussians", "two_moons", "eight_gaussians", "checkerboard", "spirals"])

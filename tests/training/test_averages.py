@@ -80,7 +80,9 @@ def test_it_starts_after_the_first_step_and_moves_after_every_other(pool):
 
 
 @pytest.mark.parametrize(
-    ("model", "names"), [(GAN, ["generator"]), (DCGAN, ["generator"]), (VAE, ["encoder", "decoder", "likelihood"])], ids=["gan", "dcgan", "vae"]
+    ("model", "names"),
+    [(GAN, ["generator"]), (DCGAN, ["generator"]), (VAE, ["encoder", "decoder", "likelihood"])],
+    ids=["gan", "dcgan", "vae"],
 )
 def test_only_what_samples_is_averaged_and_it_is_not_trained(model, names):
     trained = train(Recipe(model, SMALL[model]), 1, 96, [EMA(64)]).model

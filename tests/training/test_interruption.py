@@ -10,15 +10,15 @@ import time
 
 import pytest
 import pytorch_lightning as pl
-from training_runs import DCGAN, QUIET, SILENT, VAE, content, different, fit_command, only_run
+from training_runs import DCGAN_RUN, QUIET, SILENT, VAE_RUN, content, different, fit_command, only_run
 
 from lightning_gen.cli import main
-from lightning_gen.models import DCGAN as DCGANModel
+from lightning_gen.models import DCGAN
 from lightning_gen.models.base import CHECKPOINT_KEY
 
 BATCH = 250
 TOTAL = 8 * BATCH
-MODELS = {"vae": VAE, "dcgan": DCGAN}
+MODELS = {"vae": VAE_RUN, "dcgan": DCGAN_RUN}
 
 
 def checkpoint(folder):
@@ -107,7 +107,7 @@ def full_disk(rank, world_size, argv):
 
 
 def test_a_full_disk_is_one_line_and_leaves_the_last_checkpoint_intact(whole, pool, tmp_path):
-    argv = [*VAE, *QUIET, *SILENT, "--checkpoints.every_images=500", f"--runs={tmp_path}", f"--budget.images={TOTAL}"]
+    argv = [*VAE_RUN, *QUIET, *SILENT, "--checkpoints.every_images=500", f"--runs={tmp_path}", f"--budget.images={TOTAL}"]
     assert pool(full_disk, argv) == [2]
     folder = only_run(tmp_path)
     assert [path.name for path in (folder / "checkpoints").iterdir()] == ["last.ckpt"]
@@ -122,21 +122,21 @@ def signalled_fit(rank, world_size, argv, number, batch, told):
     """``fit`` in which the rank ``told`` gets a signal in the middle of a step: between the GAN's two updates. Returns the exit code."""
     from pool_environment import PoolEnvironment
 
-    loss = DCGANModel.generator_loss
+    loss = DCGAN.generator_loss
 
     def signal_and_loss(model, *arguments):
         if rank == told and model.batches_seen == batch:
             os.kill(os.getpid(), number)
         return loss(model, *arguments)
 
-    DCGANModel.generator_loss = signal_and_loss
+    DCGAN.generator_loss = signal_and_loss
     module = PoolEnvironment.__module__
     plugins = ["--trust", module, f"--trainer.plugins=[{{'class_path': '{module}.PoolEnvironment'}}]"] if world_size > 1 else []
     try:
         with pytest.raises(SystemExit) as caught:
             main(["fit", *argv, f"--trainer.devices={world_size}", "--trainer.accelerator=cpu", *plugins])
     finally:
-        DCGANModel.generator_loss = loss
+        DCGAN.generator_loss = loss
     return caught.value.code
 
 
@@ -153,7 +153,7 @@ def signalled_fit(rank, world_size, argv, number, batch, told):
     ids=lambda value: value.name if isinstance(value, signal.Signals) else str(value),
 )
 def test_a_signal_between_two_updates_saves_after_the_step_and_stops_all_ranks(number, batch, world_size, told, whole, pool, tmp_path):
-    argv = [*DCGAN, *QUIET, *SILENT, f"--runs={tmp_path}", f"--budget.images={TOTAL}"]
+    argv = [*DCGAN_RUN, *QUIET, *SILENT, f"--runs={tmp_path}", f"--budget.images={TOTAL}"]
     assert pool(signalled_fit, argv, number, batch, told, world_size=world_size) == [75] * world_size
     folder = only_run(tmp_path)
     assert checkpoint(folder)[CHECKPOINT_KEY]["batches_seen"] == batch
@@ -170,7 +170,7 @@ def handlers_around_fit(rank, world_size, argv):
 
 def test_signals_mean_after_training_what_they_meant_before(pool, tmp_path):
     """Else the final evaluation could not be stopped."""
-    ((before, after),) = pool(handlers_around_fit, [*VAE, *QUIET, *SILENT, f"--runs={tmp_path}", "--budget.images=250"])
+    ((before, after),) = pool(handlers_around_fit, [*VAE_RUN, *QUIET, *SILENT, f"--runs={tmp_path}", "--budget.images=250"])
     assert after == before
 
 
@@ -178,7 +178,7 @@ def test_signals_mean_after_training_what_they_meant_before(pool, tmp_path):
 
 
 def start(runs, *options):
-    command = [sys.executable, "-m", "lightning_gen", "fit", *DCGAN, *QUIET, *SILENT, "--trainer.accelerator=cpu", f"--runs={runs}"]
+    command = [sys.executable, "-m", "lightning_gen", "fit", *DCGAN_RUN, *QUIET, *SILENT, "--trainer.accelerator=cpu", f"--runs={runs}"]
     environment = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
     command += ["--checkpoints.every_images=500", "--budget.images=100000000", *options]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
@@ -207,7 +207,7 @@ def stop_and_compare(pool, runs, number, world_size, *options):
     total = (batches + 2) * BATCH
     pool(fit_command, ["--resume", str(folder), f"--budget.images={total}"], world_size=world_size)
     other = runs.parent / "uninterrupted"
-    pool(fit_command, [*DCGAN, *QUIET, *SILENT, f"--runs={other}", f"--budget.images={total}"], world_size=world_size)
+    pool(fit_command, [*DCGAN_RUN, *QUIET, *SILENT, f"--runs={other}", f"--budget.images={total}"], world_size=world_size)
     assert different(checkpoint(folder), checkpoint(only_run(other))) == []
 
 

@@ -6,14 +6,13 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from training_runs import DCGAN, QUIET, SILENT, VAE, content, different, fit_command, only_run
+from training_runs import DCGAN_RUN, QUIET, SILENT, VAE_RUN, content, different, fit_command, only_run
 
 from lightning_gen.cli.fit import resolve_configs
 from lightning_gen.cli.launch import check_launch, choose_strategy, refuse_precision
 from lightning_gen.configs import BASE
 from lightning_gen.errors import UserError
-from lightning_gen.models import GAN
-from lightning_gen.models import VAE as VAEModel
+from lightning_gen.models import GAN, VAE
 
 
 def experiment(*options):
@@ -34,8 +33,8 @@ def test_a_launch_of_more_or_fewer_processes_than_the_trainer_uses_is_refused(la
 
 def test_two_single_runs_under_torchrun_are_refused_before_anything_is_written(monkeypatch, tmp_path):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UserError, match="each would train alone; expected --trainer.strategy ddp"):
-        experiment(*VAE, f"--runs={tmp_path}")
+    with pytest.raises(UserError, match=r"each would train alone; expected --trainer\.strategy ddp"):
+        experiment(*VAE_RUN, f"--runs={tmp_path}")
     assert not [*tmp_path.iterdir()]
 
 
@@ -53,7 +52,7 @@ def test_two_single_runs_under_slurm_are_refused(monkeypatch):
 
 def test_slurm_does_not_requeue_from_inside_the_signal_handler(monkeypatch):
     slurm(monkeypatch, "1")
-    environment = experiment(*VAE).trainer._accelerator_connector.cluster_environment
+    environment = experiment(*VAE_RUN).trainer._accelerator_connector.cluster_environment
     assert type(environment).__name__ == "SLURMEnvironment"
     assert not environment.auto_requeue
 
@@ -62,13 +61,13 @@ def test_slurm_does_not_requeue_from_inside_the_signal_handler(monkeypatch):
 def test_one_gradient_scaler_for_two_optimisers_is_refused(precision):
     with pytest.raises(UserError, match=rf"trainer\.precision: {precision} scales the gradients, .* expected bf16-mixed or 32"):
         refuse_precision(GAN([2]), precision)
-    refuse_precision(VAEModel([2]), precision)
+    refuse_precision(VAE([2]), precision)
 
 
 def test_the_command_line_refuses_fp16_for_gans_and_takes_bf16():
     with pytest.raises(UserError, match=r"trainer\.precision: 16-mixed"):
-        experiment(*DCGAN, "--trainer.precision=16-mixed")
-    assert experiment(*DCGAN, "--trainer.precision=bf16-mixed").trainer.precision == "bf16-mixed"
+        experiment(*DCGAN_RUN, "--trainer.precision=16-mixed")
+    assert experiment(*DCGAN_RUN, "--trainer.precision=bf16-mixed").trainer.precision == "bf16-mixed"
 
 
 def finds_unused(trainer):
@@ -78,8 +77,8 @@ def finds_unused(trainer):
 @pytest.mark.parametrize("strategy", ["auto", "ddp"])
 def test_alternating_updates_get_the_strategy_that_they_need(strategy):
     flags = ["--trainer.devices=2", f"--trainer.strategy={strategy}"]
-    assert finds_unused(experiment(*DCGAN, *flags).trainer)
-    assert not finds_unused(experiment(*VAE, *flags).trainer)
+    assert finds_unused(experiment(*DCGAN_RUN, *flags).trainer)
+    assert not finds_unused(experiment(*VAE_RUN, *flags).trainer)
 
 
 def test_a_strategy_that_the_user_chose_stays():
@@ -101,7 +100,7 @@ def plain_ddp(rank, world_size):
 
     training_runs.choose_strategy = lambda model, settings: "ddp"
     try:
-        with pytest.raises(RuntimeError, match="Expected to have finished reduction|parameters that were not used"):
+        with pytest.raises(RuntimeError, match=r"Expected to have finished reduction|parameters that were not used"):
             training_runs.train(training_runs.Recipe(GAN, {"hidden": [4], "latent_dim": 2}), world_size, 64)
     finally:
         training_runs.choose_strategy = choose_strategy
@@ -110,12 +109,12 @@ def plain_ddp(rank, world_size):
 
 def test_a_batch_that_the_processes_do_not_divide_is_refused():
     with pytest.raises(UserError, match=r"data\.batch_size: expected a multiple of the 2 processes, got 65"):
-        experiment(*VAE, "--trainer.devices=2", "--data.init_args.batch_size=65")
+        experiment(*VAE_RUN, "--trainer.devices=2", "--data.init_args.batch_size=65")
 
 
 def torchrun(runs, *options):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0", "--rdzv-backend=c10d"]
-    command += ["--rdzv-endpoint=localhost:0", "-m", "lightning_gen", "fit", *DCGAN, *QUIET, *SILENT, "--trainer.accelerator=cpu"]
+    command += ["--rdzv-endpoint=localhost:0", "-m", "lightning_gen", "fit", *DCGAN_RUN, *QUIET, *SILENT, "--trainer.accelerator=cpu"]
     environment = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [*command, f"--runs={runs}", "--budget.images=1000", *options], env=environment, capture_output=True, text=True, timeout=300
@@ -130,6 +129,6 @@ def test_torchrun_trains_together_or_not_at_all(pool, tmp_path):
     assert not (tmp_path / "refused").exists()
     done = torchrun(tmp_path / "done", "--trainer.strategy=ddp", "--trainer.devices=2")
     assert done.returncode == 0, done.stderr
-    pool(fit_command, [*DCGAN, *QUIET, *SILENT, f"--runs={tmp_path / 'pool'}", "--budget.images=1000"], world_size=2)
+    pool(fit_command, [*DCGAN_RUN, *QUIET, *SILENT, f"--runs={tmp_path / 'pool'}", "--budget.images=1000"], world_size=2)
     first, second = (content(only_run(tmp_path / name) / "checkpoints" / "last.ckpt") for name in ("done", "pool"))
     assert different(first, second) == []

@@ -3,7 +3,7 @@
 import pytest
 import pytorch_lightning as pl
 import torch
-from training_runs import QUIET, VAE, Recipe, Scalar, content, only_run, train
+from training_runs import QUIET, VAE_RUN, Recipe, Scalar, content, only_run, train
 
 from lightning_gen import models
 from lightning_gen.callbacks.checkpoints import Checkpoints
@@ -101,7 +101,7 @@ def test_the_first_layer_is_named_where_it_can_be_known():
     with pytest.raises(NonFiniteLossError, match=f"loss term 'loss' .* \\(first in layer '{name}'\\)"):
         model.guard.watch(model, {"loss": torch.tensor(float("inf")), "rate": torch.tensor(1.0)})
     torch.nn.init.constant_(linear[0].bias, float("nan"))
-    with pytest.raises(NonFiniteLossError, match="parameter '.*bias' is not finite"):
+    with pytest.raises(NonFiniteLossError, match=r"parameter '.*bias' is not finite"):
         model.guard.watch(model, {"loss": torch.tensor(float("nan"))})
 
 
@@ -113,7 +113,6 @@ def command(rank, world_size, argv):
 
 def test_the_command_line_exits_with_three_and_keeps_the_last_good_checkpoint(pool, tmp_path):
     bad = ["--model.init_args.learning_rate=1e30", "--checkpoints.every_images=250", "--budget.images=5000"]
-    assert pool(command, ["fit", *VAE, *QUIET, *bad, f"--runs={tmp_path}", "--trainer.accelerator=cpu"]) == [3]
+    assert pool(command, ["fit", *VAE_RUN, *QUIET, *bad, f"--runs={tmp_path}", "--trainer.accelerator=cpu"]) == [3]
     saved = content(only_run(tmp_path) / "checkpoints" / "last.ckpt")
     assert all(torch.isfinite(tensor).all() for tensor in saved["state_dict"].values())
-

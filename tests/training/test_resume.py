@@ -4,7 +4,7 @@ import functools
 
 import pytest
 import torch
-from training_runs import BUSY, DCGAN, QUIET, SILENT, VAE, content, different, fit_command, only_run
+from training_runs import BUSY, DCGAN_RUN, QUIET, SILENT, VAE_RUN, content, different, fit_command, only_run
 
 from lightning_gen.checkpoint import find_checkpoint
 from lightning_gen.models.base import CHECKPOINT_KEY
@@ -13,7 +13,7 @@ BATCH = 250
 TOTAL = 8 * BATCH
 """Two epochs of three batches and two thirds of the third."""
 
-MODELS = {"vae": VAE, "dcgan": DCGAN}
+MODELS = {"vae": VAE_RUN, "dcgan": DCGAN_RUN}
 
 
 def fit_new(pool, runs, options, images, world_size=1):
@@ -61,6 +61,18 @@ def test_several_interruptions_are_no_different_from_none(model, whole, pool, tm
     assert different(checkpoint(folder), checkpoint(whole(model, 1))) == []
 
 
+@pytest.mark.parametrize("batches", [1, 2, 3, 4])
+@pytest.mark.parametrize("every", [250, 500])
+def test_a_run_that_accumulates_gradients_stops_and_saves_after_whole_steps_only(batches, every, pool, tmp_path):
+    """Two micro-batches to a step, but only one in the last step of an epoch of three."""
+    options = [*VAE_RUN, *SILENT, "--trainer.accumulate_grad_batches=2", f"--checkpoints.every_images={every}"]
+    uninterrupted = checkpoint(fit_new(pool, tmp_path / "whole", options, TOTAL))
+    folder = fit_new(pool, tmp_path / "resumed", options, batches * BATCH)
+    assert checkpoint(folder)[CHECKPOINT_KEY]["batches_seen"] == {1: 2, 2: 2, 3: 3, 4: 5}[batches]
+    pool(fit_command, ["--resume", str(folder), f"--budget.images={TOTAL}"])
+    assert different(checkpoint(folder), uninterrupted) == []
+
+
 def test_the_uninterrupted_run_is_what_it_should_be(whole):
     """That the comparisons above compare something: a trained model with averages, momenta and a best score."""
     found = checkpoint(whole("dcgan", 1))
@@ -87,5 +99,5 @@ def test_evaluation_pictures_and_checkpoints_do_not_touch_training(model, world_
 
 def test_another_seed_is_another_run(whole, pool, tmp_path):
     """That ``different`` can see a difference."""
-    other = checkpoint(fit_new(pool, tmp_path, [*VAE, *BUSY, "--seed_everything=1"], TOTAL))
+    other = checkpoint(fit_new(pool, tmp_path, [*VAE_RUN, *BUSY, "--seed_everything=1"], TOTAL))
     assert len(different(other, checkpoint(whole("vae", 1)))) > 10

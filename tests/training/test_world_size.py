@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 import torch
-from training_runs import Each, Outcome, Recipe, Small, largest_difference, new_trainer, train, weights_after
+from training_runs import Each, Outcome, Recipe, Scalar, Small, largest_difference, new_trainer, train, weights_after
 
 from lightning_gen.callbacks.checkpoints import Checkpoints
 from lightning_gen.callbacks.ema import EMA
@@ -105,8 +105,28 @@ def test_ranks_hold_the_same_weights_with_step_noise(pool):
         assert largest_difference(first, second) == 0
 
 
-# Buffers.
+class Contents(Scalar):
+    """Notes the images of every batch."""
 
+    def record(self, batch, noise):
+        return [image.numpy().tobytes() for image in batch[0]]
+
+
+def contents(rank, world_size):
+    return train(Recipe(Contents), world_size, 4 * 16).model.records
+
+
+def test_every_epoch_has_its_own_order_and_ranks_share_no_image(pool):
+    """Two epochs of two batches of 16 from 40 images."""
+    (alone,) = pool(contents)
+    epochs = [alone[0] + alone[1], alone[2] + alone[3]]
+    assert [len({*epoch}) for epoch in epochs] == [32, 32]
+    assert {*epochs[0]} != {*epochs[1]}, "each drops other images"
+    first, second = pool(contents, world_size=2)
+    assert [one + two for one, two in zip(first, second, strict=True)] == alone
+
+
+# Buffers.
 
 
 def buffers(model):

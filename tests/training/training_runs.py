@@ -144,13 +144,13 @@ def fit_command(rank: int, world_size: int, argv: Sequence[str]) -> None:
 
 
 QUIET = ("--wandb=off", "--final.enabled=false", "--trainer.enable_progress_bar=false")
-VAE = (
+VAE_RUN = (
     *("--config=vae_digits", "--model.init_args.latent_dim=4", "--data.init_args.batch_size=250"),
     *("--model.init_args.encoder={class_path: MLPEncoder, init_args: {hidden: [16]}}",),
     *("--model.init_args.decoder={class_path: MLPDecoder, init_args: {hidden: [16]}}",),
 )
 """997 training images: three batches of 250 to the epoch, 247 images dropped."""
-DCGAN = (
+DCGAN_RUN = (
     *("--config=dcgan_digits", "--model.init_args.width=4", "--model.init_args.latent_dim=4", "--data.init_args.batch_size=250"),
     *("--model.init_args.n_critic=2", "--model.init_args.decay_images=5000", "--ema.half_life_images=600"),
 )
