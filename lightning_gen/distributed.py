@@ -1,10 +1,15 @@
-"""The few collective operations that the project needs; with one process each is the identity."""
+"""The few collective operations that the project needs, with one process each the identity; and how to speak once for all processes."""
 
 from __future__ import annotations
 
+import logging
+
 import torch
 import torch.distributed as dist
+from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor, nn
+
+_log = logging.getLogger("lightning_gen")
 
 
 def is_distributed() -> bool:
@@ -46,6 +51,12 @@ def any_rank(flag: bool, device: torch.device) -> bool:
     flags = torch.tensor(int(flag), device=device)
     dist.all_reduce(flags, op=dist.ReduceOp.MAX)
     return bool(flags.item())
+
+
+def say(message: str) -> None:
+    """One line on rank 0; a warning, since what Lightning merely informs of is kept out of the output."""
+    if rank_zero_only.rank == 0:
+        _log.warning(message)
 
 
 def barrier() -> None:

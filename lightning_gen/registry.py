@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import pathlib
 import sys
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import entry_points
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -104,7 +106,8 @@ def resolve(name: str, base: type[T], key: str) -> type[T]:
     """
     home = base.__module__.rpartition(".")[0]
     short_names = dir(importlib.import_module(home))
-    path = name if "." in name else registered().get(name, f"{home}.{name}") if name not in short_names else f"{home}.{name}"
+    ours = f"{home}.{name}"
+    path = name if "." in name else ours if name in short_names else registered().get(name, ours)
     if not is_trusted(path):
         raise UserError(
             f"{key}: class {name!r} is neither ours nor registered; if you trust its code, pass --trust {path.rpartition('.')[0]}"
@@ -143,7 +146,46 @@ def build(value: str | Spec | ClassSpec, base: type[T], key: str, **context: Any
     """The object that a spec describes; ``context`` holds the arguments that the caller knows better than the configuration."""
     spec = as_spec(value, key)
     cls = resolve(spec["class_path"], base, key)
+    check_arguments(cls, spec["init_args"], key, context)
     try:
         return cls(**spec["init_args"], **context)
     except TypeError as error:
         raise UserError(f"{key} ({cls.__name__}): {error}") from error
+
+
+def check_arguments(cls: type, arguments: dict[str, Any], key: str, context: Iterable[str] = ()) -> None:
+    """Refuse arguments that a class does not take, or whose type is not the annotated one, by name.
+
+    Args:
+        cls: the class; one that passes ``**kwargs`` on is not looked into.
+        arguments: what a configuration gives it.
+        key: how error messages call the setting.
+        context: arguments that are not the configuration's to give.
+    """
+    parameters = inspect.signature(cls.__init__).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    hints = get_type_hints(cls.__init__)
+    own = [name for name in parameters if name != "self" and name not in context]
+    for name, value in arguments.items():
+        if name not in own:
+            raise UserError(f"{key}.{name}: unknown option of {cls.__name__}; {did_you_mean(name, own)}")
+        if not _fits(value, hints.get(name, Any)):
+            raise UserError(f"{key}.{name}: expected {_in_words(hints[name])}, got {value!r}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether plain data fits an annotation; annotations other than those of plain data are not judged."""
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if get_origin(hint) is list:
+        return isinstance(value, list | tuple) and all(_fits(item, get_args(hint)[0]) for item in value)
+    if hint in (int, float):
+        return isinstance(value, (int, hint)) and not isinstance(value, bool)
+    return isinstance(value, hint) if hint in (bool, str) else True
+
+
+def _in_words(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(map(str, get_args(hint)))}"
+    return hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import importlib
 import io
-import logging
 import os
 import pathlib
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor, nn
 
+from lightning_gen.distributed import say
 from lightning_gen.errors import UserError
 
 IMAGES = "progress/images"
@@ -24,7 +24,6 @@ IMAGES = "progress/images"
 Direction = Literal["lower", "higher"]
 """Which way a score is better."""
 
-_log = logging.getLogger(__name__)
 _SUMMARIES = {"lower": "min", "higher": "max"}
 _ENVIRONMENT_MODES = {"online": "online", "run": "online", "offline": "offline", "dryrun": "offline", "disabled": "disabled"}
 
@@ -196,7 +195,7 @@ class WandbTracker(ImagesAxis, WandbLogger):
             if mode == "disabled":
                 raise
             instead = {"online": "offline", "offline": "disabled"}[mode]
-            _say(f"W&B: no {mode} run ({_first_line(error)}); {instead} instead")
+            say(f"W&B: no {mode} run ({_first_line(error)}); {instead} instead")
             return self._start(instead)
         if mode != "disabled":
             self._run_id_file.write_text(run.id)
@@ -254,14 +253,14 @@ def wandb_mode(setting: str) -> Literal["online", "offline"] | None:
     problem = "WANDB_MODE=disabled" if wanted == "disabled" else _import_problem()
     if problem:
         if setting == "on" or wanted is not None:
-            _say(f"W&B: left out ({problem}); metrics.csv is written as always")
+            say(f"W&B: left out ({problem}); metrics.csv is written as always")
         return None
     if wanted == "offline" or rank_zero_only.rank != 0:  # only rank 0 ever starts a run
         return "offline"
     if _logged_in():
         return "online"
     if wanted == "online":
-        _say("W&B: WANDB_MODE=online, but nobody is logged in (`wandb login`); offline run instead")
+        say("W&B: WANDB_MODE=online, but nobody is logged in (`wandb login`); offline run instead")
     return "offline"
 
 
@@ -290,14 +289,8 @@ def _logged_in() -> bool:
         # No verification: with a key but no network it would wait for the server, and starting the run finds out anyway.
         return wandb.login(prompt=False, verify=False)
     except Exception as error:
-        _say(f"W&B: login failed ({_first_line(error)})")
+        say(f"W&B: login failed ({_first_line(error)})")
         return False
-
-
-def _say(message: str) -> None:
-    """One line on rank 0; a warning, since what Lightning's loggers merely inform of is kept out of the output."""
-    if rank_zero_only.rank == 0:
-        _log.warning(message)
 
 
 def _first_line(error: Exception) -> str:

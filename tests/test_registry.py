@@ -235,5 +235,22 @@ def test_as_spec_does_not_change_what_it_is_given():
 
 
 def test_an_unknown_argument_is_refused_by_key_and_class():
-    with pytest.raises(UserError, match=r"model.likelihood \(Gaussian\): .*'colour'"):
-        build({"class_path": "Gaussian", "colour": 1}, Likelihood, "model.likelihood", data_shape=(2,), num_bits=8)
+    with pytest.raises(UserError, match=r"model.likelihood.min_scal: unknown option of Gaussian; did you mean 'min_scale'"):
+        build({"class_path": "Gaussian", "min_scal": 1}, Likelihood, "model.likelihood", data_shape=(2,), num_bits=8)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "line"),
+    [
+        ("Gaussian", {"min_scale": "small"}, "model.x.min_scale: expected float, got 'small'"),
+        ("Gaussian", {"scale": "both"}, "model.x.scale: expected one of shared, per_value, got 'both'"),
+        ("MLPEncoder", {"hidden": 20}, r"model.x.hidden: expected list\[int\], got 20"),
+        ("MLPEncoder", {"hidden": [20.5]}, r"model.x.hidden: expected list\[int\], got \[20.5\]"),
+        ("ConvEncoder", {"width": True}, "model.x.width: expected int, got True"),
+        ("ConvEncoder", {"data_shape": [1, 8, 8]}, "model.x.data_shape: unknown option"),
+    ],
+)
+def test_an_argument_of_the_wrong_type_is_refused_by_key(name, arguments, line):
+    base, context = (Encoder, {"data_shape": (1, 8, 8), "out_features": 4}) if "Encoder" in name else (Likelihood, {})
+    with pytest.raises(UserError, match=f"^{line}"):
+        build({"class_path": name, **arguments}, base, "model.x", **(context or {"data_shape": (2,), "num_bits": 8}))

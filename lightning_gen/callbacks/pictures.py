@@ -8,10 +8,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 
 from lightning_gen.callbacks.every import EveryImages
+from lightning_gen.distributed import say
 from lightning_gen.errors import UserError
 from lightning_gen.images import is_image, make_grid, save_png
 from lightning_gen.models.base import GenerativeModel
@@ -63,7 +63,7 @@ class PictureCallback(EveryImages):
         """Say once when there will be no pictures, and why."""
         self.obstacle = self.find_obstacle(trainer, pl_module)
         if self.obstacle and self.every_images:
-            rank_zero_info(f"{type(self).__name__}: no pictures, {self.obstacle}")
+            say(f"{type(self).__name__}: no pictures, {self.obstacle}")
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: GenerativeModel, *args: Any) -> None:
         """Draw when the interval is over."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import pathlib
 import re
 from dataclasses import asdict
@@ -28,14 +29,18 @@ from lightning_gen.models.base import GenerativeModel
 from lightning_gen.registry import Spec
 from lightning_gen.reporting import run_of
 
+PROCESSES_PER_CORE = 4
+"""More processes than that on a CPU only fill its memory."""
+
 quiet()  # here too: a process that is started for --devices imports this before Fabric has something to say
 
 
 def run(options: argparse.Namespace) -> None:
     """Evaluate; mistakes are found here, before any process is started."""
     quiet()
-    if options.devices < 1:
-        raise UserError(f"--devices: expected at least 1, got {options.devices}")
+    available = torch.cuda.device_count() or PROCESSES_PER_CORE * (os.cpu_count() or 1)
+    if not 1 <= options.devices <= available:
+        raise UserError(f"--devices: expected 1 to {available} on this machine, got {options.devices}")
     path = find_checkpoint(options.checkpoint)
     plan = Plan(options.split, options.num_samples, options.likelihood_samples, options.likelihood_images, options.seed, options.weights)
     data = rebuild_data(load_model(path), path, options.root)

@@ -46,10 +46,10 @@ def publish(record: ResultRecord, console: Console) -> None:
 
 
 def in_words(score: Score) -> str:
-    """``FD(digits-cnn) 1.234 ± 0.010 (floor 0.100)``."""
+    """``FD(digits-cnn) 1.234 ± 0.010 (real images 0.100)``."""
     sign = "<= " if score.kind not in (None, "exact") else ""
     uncertainty = "" if score.uncertainty is None else f" ± {score.uncertainty:.2g}"
-    floor = "" if score.floor is None else f" (floor {score.floor:.4g})"
+    floor = "" if score.floor is None else f" (real images {score.floor:.4g})"
     return printable(f"{score.name} {sign}{score.value:.4g}{uncertainty}{floor}")
 
 

@@ -67,6 +67,7 @@ def _fit(experiment: Experiment, checkpoint: pathlib.Path | None) -> pathlib.Pat
     """Train, then evaluate; returns the run folder."""
     trainer = experiment.trainer
     if trainer.is_global_zero:
+        _require_data(experiment)
         require_writable(experiment.folder)
         print(f"run folder: {experiment.folder}", file=sys.stderr)
     try:
@@ -85,6 +86,13 @@ def _fit(experiment: Experiment, checkpoint: pathlib.Path | None) -> pathlib.Pat
     for logger in trainer.loggers:
         getattr(logger, "close", lambda: None)()
     return folder
+
+
+def _require_data(experiment: Experiment) -> None:
+    """Find what is wrong with the data before a run folder is made and other processes are started."""
+    experiment.datamodule.prepare_data()
+    experiment.datamodule.setup("fit")
+    experiment.datamodule.train_loader(0, experiment.trainer.world_size)
 
 
 def _score(experiment: Experiment, folder: pathlib.Path, final: FinalEvaluation) -> None:

@@ -59,8 +59,9 @@ class AdversarialModel(GenerativeModel, SamplesFromNoise):
         **data: Any,
     ) -> None:
         super().__init__(data_shape, **data)
-        if latent_dim < 1 or n_critic < 1:
-            raise UserError(f"model.latent_dim, model.n_critic: expected at least 1, got {latent_dim} and {n_critic}")
+        for key, value in (("latent_dim", latent_dim), ("n_critic", n_critic)):
+            if value < 1:
+                raise UserError(f"model.{key}: expected at least 1, got {value}")
         self.automatic_optimization = False
         self.latent_dim = latent_dim
         self.generator = self.build_generator()
