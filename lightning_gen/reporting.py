@@ -16,7 +16,7 @@ from lightning_gen.checkpoint import sha256
 from lightning_gen.data.base import ImageDataModule
 from lightning_gen.evaluation import Evaluation, Plan
 from lightning_gen.leaderboard.record import Answer, Checkpoint, Cost, Model, ResultRecord
-from lightning_gen.models.base import GenerativeModel, plain
+from lightning_gen.models.base import GenerativeModel
 from lightning_gen.registry import class_path
 
 EXPERIMENT = ("seed_everything", "model", "data", "ema", "training_noise")
@@ -35,7 +35,7 @@ def make_record(
             class_path=class_path(type(model)),
             name=type(model).__name__,
             family=model.family,
-            hyperparameters=plain(dict(model.hparams)),
+            hyperparameters=model.hyperparameters,
         ),
         config_name=run.parent.name or type(model).__name__,
         config_hash=config_hash(run, model),
@@ -84,7 +84,7 @@ def config_hash(run: pathlib.Path, model: GenerativeModel) -> str:
     if file.is_file():
         content: Any = sorted(experiment_settings(yaml.safe_load(file.read_text())).items())
     else:
-        content = plain(dict(model.hparams)), model.data_spec
+        content = model.hyperparameters, model.data_spec
     return hashlib.sha256(repr(content).encode()).hexdigest()[:12]
 
 

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import functools
-import inspect
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from lightning_gen import noise as noise_module
 from lightning_gen.errors import UserError
 from lightning_gen.models.capabilities import capabilities_of
 from lightning_gen.models.guard import FiniteGuard
+from lightning_gen.models.hyperparameters import notes_arguments, plain
 from lightning_gen.nn.base import LabelKind
-from lightning_gen.noise import IndexedNoise, Noise, StepNoise, stable_hash
-from lightning_gen.registry import ClassSpec, Spec, class_path
+from lightning_gen.noise import BLOCK, IndexedNoise, Noise, StepNoise, stable_hash
+from lightning_gen.registry import Spec, class_path
 
 Batch = tuple[Tensor, Tensor]
 """uint8 images ``(B, C, H, W)`` (or float32 vectors ``(B, D)``) and int64 labels ``(B,)`` or ``(B, A)``."""
@@ -101,6 +99,11 @@ class GenerativeModel(pl.LightningModule):
         """How this model answers where it has a choice (temperature, observation noise, ...): recorded with every result."""
         return {}
 
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """The constructor's arguments as plain data: with the class, what a checkpoint keeps to rebuild this model."""
+        return plain(dict(self.hparams))
+
     # Labels.
 
     @property
@@ -174,7 +177,7 @@ class GenerativeModel(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log the terms of the loss on a validation batch, with noise keyed by the position in the validation order."""
         block = batch_idx * self.world_size + self.global_rank
-        noise = IndexedNoise(0, range(block * noise_module.BLOCK, block * noise_module.BLOCK + len(batch[0])), self.device)
+        noise = IndexedNoise(0, range(block * BLOCK, block * BLOCK + len(batch[0])), self.device)
         terms = self.validation_terms(batch, noise)
         self.log_dict({f"val/{name}": value for name, value in terms.items()}, batch_size=len(batch[0]), sync_dist=True)
 
@@ -247,7 +250,7 @@ class GenerativeModel(pl.LightningModule):
         self.lap()
         checkpoint[CHECKPOINT_KEY] = {
             "format": 1,
-            "model": {"class_path": class_path(type(self)), "init_args": plain(dict(self.hparams))},
+            "model": {"class_path": class_path(type(self)), "init_args": self.hyperparameters},
             "data": self.data_spec,
             "images_seen": self.images_seen,
             "batches_seen": self.batches_seen,
@@ -289,95 +292,6 @@ class Averages(nn.ModuleDict):
 
     def train(self, mode: bool = True) -> Averages:
         return super().train(False)
-
-
-def notes_arguments(init: Callable[..., None]) -> Callable[..., None]:
-    """A constructor that notes the arguments of the outermost class, which become the hyperparameters of the checkpoint."""
-
-    @functools.wraps(init)
-    def wrapper(self: GenerativeModel, *args: Any, **kwargs: Any) -> None:
-        if "_init_args" not in self.__dict__:
-            self.__dict__["_init_args"] = constructor_arguments(type(self), args, kwargs)
-        init(self, *args, **kwargs)
-
-    return wrapper
-
-
-def constructor_arguments(cls: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Every argument of ``cls(*args, **kwargs)`` as plain data, defaults included, through the ``**kwargs`` of its ancestors."""
-    values: dict[str, Any] = {}
-    for ancestor in cls.__mro__:
-        if "__init__" not in vars(ancestor):
-            continue
-        parameters = list(inspect.signature(ancestor.__init__).parameters.values())[1:]
-        named = [parameter for parameter in parameters if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)]
-        if ancestor is cls or not values:
-            values |= dict(zip((parameter.name for parameter in named), args, strict=False))
-        values = {parameter.name: parameter.default for parameter in named if parameter.default is not parameter.empty} | values
-        if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):
-            break
-    return plain(values | dict(kwargs))
-
-
-def plain(value: Any) -> Any:
-    """Hyperparameters as plain data: tuples become lists, anything that is not data is refused."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, ClassSpec):
-        return plain(value.plain)
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    raise UserError(f"hyperparameters must be plain data (int, float, str, bool, list, dict), got {type(value).__name__}: {value!r}")
-
-
-class SamplesFromNoise:
-    """Adds ``sample`` to a model that implements ``sample_images``: block by block, with noise keyed by the global sample index."""
-
-    def sample_images(self, noise: Noise, *, labels: Tensor | None = None) -> Tensor:
-        """One image per item of ``noise``: uint8 ``(B, C, H, W)``, or float32 ``(B, D)`` for vectors."""
-        raise NotImplementedError(f"{type(self).__name__} has to implement sample_images")
-
-    def sample(
-        self, num_samples: int, *, seed: int = 0, labels: Tensor | None = None, weights: Weights = "ema", first_index: int = 0
-    ) -> Tensor:
-        """``num_samples`` new images; sample i of a seed is the same whatever the batch, the rank or the number drawn.
-
-        Args:
-            num_samples: N, at least 1.
-            seed: the seed s of the noise.
-            labels: classes ``(N,)`` or attributes ``(N, A)`` for a conditional model; balanced classes by default.
-            weights: the averaged (``ema``, when there are any) or the ``live`` networks.
-            first_index: global index of the first sample.
-        """
-        if num_samples < 1:
-            raise UserError(f"num_samples: expected at least 1, got {num_samples}")
-        if labels is not None and len(self.condition(labels)) != num_samples:
-            raise UserError(f"labels: expected {num_samples} (one per sample), got {len(labels)}")
-        last = first_index + num_samples
-        images = []
-        with self.inference(weights):
-            for start in range(first_index, last, noise_module.BLOCK):
-                indices = range(start, min(start + noise_module.BLOCK, last))
-                images.append(
-                    self.sample_block(seed, indices, None if labels is None else labels[indices.start - first_index :][: len(indices)])
-                )
-        return torch.cat(images)
-
-    def sample_block(self, seed: int, indices: range, labels: Tensor | None = None) -> Tensor:
-        """The images of some consecutive sample indices, within :meth:`GenerativeModel.inference`."""
-        noise = IndexedNoise(stable_hash(seed, "sampling"), indices, self.device)
-        if labels is None and self.conditional:
-            labels = self.default_labels(indices)
-        return self.sample_images(noise, labels=None if labels is None else labels.to(self.device))
-
-    def default_labels(self, indices: range) -> Tensor:
-        """Labels of samples when nobody names any: classes in turn by index, hence balanced; attributes all absent."""
-        index = torch.arange(indices.start, indices.stop)
-        if self.num_classes:
-            return index % self.num_classes
-        return torch.zeros(len(index), self.num_attributes, dtype=torch.int64)
 
 
 def describe(model: type[GenerativeModel]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from lightning_gen.noise import Noise
 
 @runtime_checkable
 class SupportsSampling(Protocol):
-    """Draws new images. Inherit :class:`lightning_gen.models.base.SamplesFromNoise` for the indexed ``sample``."""
+    """Draws new images. Inherit :class:`lightning_gen.models.sampling.SamplesFromNoise` for the indexed ``sample``."""
 
     def sample(self, num_samples: int, *, seed: int = 0, labels: Tensor | None = None) -> Tensor:
         """``num_samples`` new images, uint8 ``(N, C, H, W)``; sample i of a seed is always the same."""

@@ -15,7 +15,8 @@ from lightning_gen.callbacks.every import EveryImages
 from lightning_gen.callbacks.pictures import ReconstructionGrid, SampleGrid, class_rows, plot_vectors
 from lightning_gen.errors import UserError
 from lightning_gen.images import from_unit, make_grid, to_unit
-from lightning_gen.models.base import GenerativeModel, SamplesFromNoise
+from lightning_gen.models.base import GenerativeModel
+from lightning_gen.models.sampling import SamplesFromNoise
 
 
 class Tiny(SamplesFromNoise, GenerativeModel):

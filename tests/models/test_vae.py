@@ -251,7 +251,7 @@ def test_a_latent_space_without_dimensions_is_refused(latent_dim):
     [
         ({"likelihood": "Bernoulli"}, "Bernoulli needs binary images, got 8 bits"),
         ({"likelihood": "MLPEncoder"}, "unknown class|not a Likelihood"),
-        ({"encoder": {"class_path": "MLPEncoder", "width": 3}}, r"model\.encoder \(MLPEncoder\)"),
+        ({"encoder": {"class_path": "MLPEncoder", "width": 3}}, r"model\.encoder\.width: unknown option of MLPEncoder"),
         ({"decoder": "ConvEncoder"}, r"model\.decoder.*not a Decoder"),
     ],
 )

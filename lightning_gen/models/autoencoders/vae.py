@@ -17,7 +17,8 @@ from lightning_gen import images as pixels
 from lightning_gen.distributions.likelihoods import Likelihood
 from lightning_gen.distributions.normal import DiagonalNormal
 from lightning_gen.errors import UserError
-from lightning_gen.models.base import Batch, GenerativeModel, SamplesFromNoise
+from lightning_gen.models.base import Batch, GenerativeModel
+from lightning_gen.models.sampling import SamplesFromNoise
 from lightning_gen.nn.base import Decoder, Encoder
 from lightning_gen.noise import Noise
 from lightning_gen.registry import ClassSpec, build

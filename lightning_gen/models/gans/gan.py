@@ -15,7 +15,8 @@ from torch.nn.functional import softplus
 
 from lightning_gen import images as pixels
 from lightning_gen.errors import UserError
-from lightning_gen.models.base import Batch, GenerativeModel, SamplesFromNoise
+from lightning_gen.models.base import Batch, GenerativeModel
+from lightning_gen.models.sampling import SamplesFromNoise
 from lightning_gen.nn.mlp import MLPDecoder, MLPEncoder
 from lightning_gen.noise import Noise
 

@@ -1,0 +1,52 @@
+"""Hyperparameters are the constructor's arguments, as plain data: what a checkpoint keeps to rebuild a model."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lightning_gen.errors import UserError
+from lightning_gen.registry import ClassSpec
+
+
+def notes_arguments(init: Callable[..., None]) -> Callable[..., None]:
+    """A constructor that notes the arguments of the outermost class, which become the hyperparameters of the checkpoint."""
+
+    @functools.wraps(init)
+    def wrapper(self: Any, *args: Any, **kwargs: Any) -> None:
+        if "_init_args" not in self.__dict__:
+            self.__dict__["_init_args"] = constructor_arguments(type(self), args, kwargs)
+        init(self, *args, **kwargs)
+
+    return wrapper
+
+
+def constructor_arguments(cls: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Every argument of ``cls(*args, **kwargs)`` as plain data, defaults included, through the ``**kwargs`` of its ancestors."""
+    values: dict[str, Any] = {}
+    for ancestor in cls.__mro__:
+        if "__init__" not in vars(ancestor):
+            continue
+        parameters = list(inspect.signature(ancestor.__init__).parameters.values())[1:]
+        named = [parameter for parameter in parameters if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)]
+        if ancestor is cls or not values:
+            values |= dict(zip((parameter.name for parameter in named), args, strict=False))
+        values = {parameter.name: parameter.default for parameter in named if parameter.default is not parameter.empty} | values
+        if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return plain(values | dict(kwargs))
+
+
+def plain(value: Any) -> Any:
+    """Hyperparameters as plain data: tuples become lists, anything that is not data is refused."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, ClassSpec):
+        return plain(value.plain)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    raise UserError(f"hyperparameters must be plain data (int, float, str, bool, list, dict), got {type(value).__name__}: {value!r}")
