@@ -59,14 +59,30 @@ def print_leaderboard(table: Table) -> None:
 
 
 def _add_score(table: Table, column: Column, headers: list[str], cells: list[list[str]]) -> None:
-    """Append a column of scores: one for the checkpoint that a row is about, one for the last where there is any."""
-    main = [row.cells[row.main_kind].get(column) if row.main_kind != "last" else None for _, row in table.rows]
-    last = [row.cells.get("last", {}).get(column) for _, row in table.rows]
+    """Append a column of scores: one for the checkpoint that a row is about, one beside it for the last where there is any."""
+    main = [_main_score(row, column) for _, row in table.rows]
+    last = [_last_score(row, column) for _, row in table.rows]
+    label = printable(_label(table, column))
     for kind, column_cells in (("best", main), ("last", last)):
         if any(column_cells):
-            headers.append(f"{printable(_label(table, column))}\n{kind}")
+            headers.append(f"\n{kind}" if kind == "last" and any(main) else f"{label}\n{kind}")
             for line, cell in zip(cells, column_cells, strict=True):
-                line.append("" if cell is None else score_text(cell))
+                line.append(cell)
+
+
+def _main_score(row: Row, column: Column) -> str:
+    cell = row.cells[row.main_kind].get(column) if row.main_kind != "last" else None
+    return "" if cell is None else score_text(cell)
+
+
+def _last_score(row: Row, column: Column) -> str:
+    """The score of the last checkpoint; ``same`` where the best one is the same network: as many images seen, the same value."""
+    cell = row.cells.get("last", {}).get(column)
+    if cell is None:
+        return ""
+    best = row.cells.get("best", {}).get(column)
+    same = best is not None and (best.score.value, best.record.cost.images_seen) == (cell.score.value, cell.record.cost.images_seen)
+    return "same" if same else score_text(cell)
 
 
 def _label(table: Table, column: Column) -> str:
@@ -138,7 +154,8 @@ def _column_words(scores: list[Score]) -> str:
 
 
 def _words(values: dict[str, Any]) -> str:
-    return ", ".join(f"{_short(value)} {UNITS[key]}" if key in UNITS else f"{key} {_short(value)}" for key, value in values.items())
+    told = {key: value for key, value in values.items() if value != {}}
+    return ", ".join(f"{_short(value)} {UNITS[key]}" if key in UNITS else f"{key} {_short(value)}" for key, value in told.items())
 
 
 def _short(value: Any) -> str:

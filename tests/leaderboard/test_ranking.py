@@ -202,3 +202,11 @@ def test_numbers_are_short_and_never_zero_by_rounding():
 
 def test_printable_keeps_letters_of_all_scripts():
     assert printable("β-VAE\t數字 é\x00") == "β-VAE 數字 é"
+
+
+def test_last_is_not_repeated_where_it_is_the_best(make, capsys):
+    out = shown([make("a", fd=2.0), make("a", fd=2.0, kind="last"), make("b", fd=3.0), make("b", fd=4.0, kind="last")], capsys)
+    first, second = ([line for line in out.splitlines() if name in line.split()] for name in ("a", "b"))
+    assert "same" in first[0]
+    assert "same" not in second[0]
+    assert "4.000" in second[0]
