@@ -77,16 +77,17 @@ def _first_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def init_from(model: GenerativeModel, path: Path) -> tuple[list[str], list[str]]:
+def init_from(model: GenerativeModel, path: Path) -> tuple[list[str], list[str], list[str]]:
     """Copy the weights of another checkpoint that match by name and shape into ``model``.
 
     Returns:
-        Names that were taken over, and names of ``model`` that were not.
+        Names that were taken over, names of ``model`` that were not, and names of the file that were of no use.
 
     Raises:
         UserError: nothing matches.
     """
-    theirs = read_checkpoint(path)["state_dict"]
+    content = read_checkpoint(path)
+    theirs = content["state_dict"]
     ours = model.state_dict()
     matched = [name for name, tensor in ours.items() if name in theirs and theirs[name].shape == tensor.shape]
     if not matched:
@@ -94,7 +95,9 @@ def init_from(model: GenerativeModel, path: Path) -> tuple[list[str], list[str]]
     model.load_state_dict({name: theirs[name] for name in matched}, strict=False)
     # Weights that were trained must not be overwritten by a data-dependent initialisation.
     model.data_initialized = True
-    return matched, [name for name in ours if name not in matched]
+    before = content[CHECKPOINT_KEY]
+    model.warm_start_images = before["images_seen"] + before["warm_start_images"]
+    return matched, [name for name in ours if name not in matched], [name for name in theirs if name not in matched]
 
 
 def sha256(path: Path) -> str:

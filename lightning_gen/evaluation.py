@@ -36,8 +36,6 @@ Progress = Callable[[str, int, int], None]
 _feature_sums: WeakKeyDictionary[ImageDataModule, dict[tuple[str, str, torch.device], FeatureSums]] = WeakKeyDictionary()
 """Sums of real images that this process has already computed."""
 
-JACKKNIFE = "jackknife over 10 groups of images"
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -91,6 +89,12 @@ class Evaluation:
 def is_measurable(model: GenerativeModel, data: ImageDataModule) -> bool:
     """Whether the data set has a measure for anything that the model can do."""
     return isinstance(model, SupportsLikelihood) or (data.extractor is not None and isinstance(model, SupportsSampling))
+
+
+def require_something_to_measure(model: GenerativeModel, num_samples: int, key: str) -> None:
+    """Refuse a plan without samples for a model that has nothing else to score."""
+    if num_samples == 0 and not isinstance(model, SupportsLikelihood):
+        raise UserError(f"{key}: {type(model).__name__} has no likelihood, hence nothing to score without samples; expected at least 2")
 
 
 def evaluate(model: GenerativeModel, data: ImageDataModule, plan: Plan, progress: Progress | None = None) -> Evaluation:
@@ -206,8 +210,7 @@ def frechet_score(extractor: str, sums: FeatureSums, reference: FeatureSums, *, 
         value=distance(sums),
         better="lower",
         protocol=protocol,
-        uncertainty=jackknife(distance, sums),
-        uncertainty_kind=JACKKNIFE,
+        **jackknife(distance, sums),
         floor=distance(floor),
     )
 
@@ -219,19 +222,19 @@ def classifier_score(extractor: str, sums: FeatureSums, *, floor: FeatureSums, p
         value=sums.classifier_score(),
         better="higher",
         protocol=protocol,
-        uncertainty=jackknife(FeatureSums.classifier_score, sums),
-        uncertainty_kind=JACKKNIFE,
+        **jackknife(FeatureSums.classifier_score, sums),
         floor=floor.classifier_score(),
     )
 
 
-def jackknife(statistic: Callable[[FeatureSums], float], sums: FeatureSums) -> float | None:
-    """Delete-one-group jackknife standard error of a statistic (Efron, 1982); None for fewer than three groups."""
+def jackknife(statistic: Callable[[FeatureSums], float], sums: FeatureSums) -> dict[str, Any]:
+    """Delete-one-group jackknife standard error of a statistic (Efron, 1982), and what it is; nothing for fewer than three groups."""
     groups = sums.groups()
     if len(groups) < 3 or sums.count - BLOCK < 2:
-        return None
+        return {}
     values = torch.tensor([statistic(sums.without(group)) for group in groups], dtype=torch.float64)
-    return math.sqrt((len(groups) - 1) / len(groups) * float((values - values.mean()).square().sum()))
+    error = math.sqrt((len(groups) - 1) / len(groups) * float((values - values.mean()).square().sum()))
+    return {"uncertainty": error, "uncertainty_kind": f"jackknife over {len(groups)} groups of images"}
 
 
 # Likelihoods.
@@ -251,9 +254,9 @@ def score_likelihood(model: GenerativeModel, data: ImageDataModule, plan: Plan, 
             name=unit,
             value=float(losses.mean()),
             better="lower",
-            protocol=data.protocol(plan.split) | {"likelihood_images": count},
+            protocol=data.protocol(plan.split) | {"likelihood_images": count} | ({"labels": "given"} if model.conditional else {}),
             uncertainty=float(losses.std() / math.sqrt(count)) if count > 1 else None,
-            uncertainty_kind="standard error over images",
+            uncertainty_kind="standard error over images" if count > 1 else None,
             kind=model.likelihood_kind(k),
         )
     )

@@ -22,6 +22,9 @@ from lightning_gen.registry import class_path
 EXPERIMENT = ("seed_everything", "model", "data", "ema", "training_noise")
 """The parts of a configuration that say what is trained on what; a run that is continued keeps them."""
 
+TRAINING_SETTINGS = ("precision", "gradient_clip_val", "gradient_clip_algorithm", "accumulate_grad_batches")
+"""The trainer's settings that change what is learned; kept as well."""
+
 MACHINE_DEPENDENT = ("data.init_args.root",)
 """Keys within them that only say where something lies."""
 
@@ -46,7 +49,8 @@ def make_record(
         cost=Cost(
             images_seen=model.images_seen,
             parameters=sum(parameter.numel() for parameter in model.trained_parameters()),
-            world_size=distributed.world_size(),
+            world_size=model.training_world_size,
+            warm_start_images=model.warm_start_images,
             device_hours=model.device_seconds / 3600,
             samples_per_second=evaluation.samples_per_second,
         ),
@@ -91,6 +95,7 @@ def config_hash(run: pathlib.Path, model: GenerativeModel) -> str:
 def experiment_settings(config: dict[str, Any]) -> dict[str, Any]:
     """What of a configuration is the experiment, as dotted keys: what is trained on what, not how long, how often or where."""
     chosen = {key: config[key] for key in EXPERIMENT if key in config}
+    chosen["trainer"] = {key: config.get("trainer", {}).get(key) for key in TRAINING_SETTINGS}
     return {key: value for key, value in _flat(chosen) if key not in MACHINE_DEPENDENT}
 
 

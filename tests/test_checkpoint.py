@@ -198,7 +198,7 @@ def test_weights_that_do_not_fit_are_refused(save):
 def test_init_from_takes_over_all_that_matches_and_names_the_rest(save):
     source, target = make_vae(), VAE([1, 8, 8], latent_dim=3, encoder={"class_path": "MLPEncoder", "hidden": [9]})
     before = {name: tensor.clone() for name, tensor in target.state_dict().items()}
-    matched, missing = init_from(target, save(source))
+    matched, missing, _ = init_from(target, save(source))
     assert {name.partition(".")[0] for name in matched if not name.startswith("encoder")} == {"decoder", "likelihood"}
     assert sorted(missing) == ["encoder.layers.0.bias", "encoder.layers.0.weight", "encoder.layers.2.weight"]
     assert sorted(matched + missing) == sorted(before)
@@ -210,7 +210,7 @@ def test_init_from_takes_over_all_that_matches_and_names_the_rest(save):
 def test_init_from_takes_weights_and_not_progress(save):
     source, target = make_vae(), make_vae()
     source.images_seen = 1000
-    matched, missing = init_from(target, save(source))
+    matched, missing, _ = init_from(target, save(source))
     assert (len(matched), missing, target.images_seen) == (len(target.state_dict()), [], 0)
 
 

@@ -11,10 +11,10 @@ from distributed_pool import Pool, shared_pool
 
 from lightning_gen.data import Digits, ToyDensity
 from lightning_gen.errors import UserError
-from lightning_gen.evaluation import JACKKNIFE, Plan, evaluate
+from lightning_gen.evaluation import Plan, evaluate, require_something_to_measure
 from lightning_gen.metrics import extractors
 from lightning_gen.metrics.extractors import Extractor
-from lightning_gen.models import DCGAN, VAE
+from lightning_gen.models import DCGAN, GAN, VAE
 from lightning_gen.noise import IndexedNoise, stable_hash
 
 FD, CS, BITS = "FD(digits-cnn)", "CS(digits-cnn)", "bits/dim"
@@ -128,7 +128,8 @@ def test_scores_of_samples_are_those_of_an_independent_computation(kind, split, 
     assert classifier.value == pytest.approx(numpy_classifier_score(p), rel=1e-6)
     assert classifier.floor == pytest.approx(numpy_classifier_score(reference_p), rel=1e-6)
     assert classifier.uncertainty == pytest.approx(jackknife(lambda kept: numpy_classifier_score(p[kept]), count), rel=1e-4)
-    assert frechet.uncertainty_kind == classifier.uncertainty_kind == JACKKNIFE
+    groups = min(10, -(-count // 64))
+    assert frechet.uncertainty_kind == classifier.uncertainty_kind == f"jackknife over {groups} groups of images"
     assert (frechet.better, classifier.better) == ("lower", "higher")
 
 
@@ -295,3 +296,23 @@ def test_an_evaluation_that_fails_leaves_the_training_as_it_was(monkeypatch):
         evaluate(model, new_data(), Plan(num_samples=70))
     monkeypatch.undo()
     assert state_of(model) == before
+
+
+def test_a_likelihood_given_the_labels_answers_another_question_than_one_without():
+    data = Digits(batch_size=64)
+    plan = Plan(num_samples=0, likelihood_images=64)
+    shape = {"data_shape": [1, 8, 8], "num_bits": 4, "num_classes": 10, "likelihood": "DiscretizedLogistic"}
+    plain, conditional = (evaluate(VAE(**shape, conditional=given), data, plan).scores[0] for given in (False, True))
+    assert plain.fingerprint != conditional.fingerprint
+    assert "labels" not in plain.protocol
+
+
+def test_an_uncertainty_that_cannot_be_had_is_not_explained():
+    scores = evaluate(VAE([1, 8, 8], num_bits=4, likelihood="DiscretizedLogistic"), Digits(batch_size=64), Plan(num_samples=64)).scores
+    assert [score.uncertainty_kind for score in scores if score.uncertainty is None] == [None, None]
+
+
+@pytest.mark.parametrize("model", [GAN([1, 8, 8], num_bits=4)])
+def test_nothing_to_measure_is_refused_before_anything_is_computed(model):
+    with pytest.raises(UserError, match=r"final\.num_samples: GAN has no likelihood"):
+        require_something_to_measure(model, 0, "final.num_samples")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytorch_lightning as pl
 
 from lightning_gen.callbacks.checkpoints import save_checkpoint
 from lightning_gen.callbacks.every import EveryImages
-from lightning_gen.distributed import broadcast_buffers
+from lightning_gen.distributed import broadcast_buffers, say
 from lightning_gen.evaluation import Evaluation, Plan, evaluate
 from lightning_gen.models.base import Batch, GenerativeModel
 
@@ -30,6 +31,7 @@ class PeriodicEvaluation(EveryImages):
         self.plan = Plan("validation", num_samples, likelihood_images=likelihood_images, seed=VALIDATION_SEED)
         self.best: float | None = None
         self.best_images: int | None = None
+        self._said = False
 
     def on_train_batch_end(self, trainer: pl.Trainer, model: GenerativeModel, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Evaluate when the interval is crossed."""
@@ -45,12 +47,17 @@ class PeriodicEvaluation(EveryImages):
             logger.log_metrics(row, step=model.batches_seen)
         name, better = trainer.datamodule.headline
         value = evaluation.value(name)
+        if value is None and not self._said:
+            say(f"evaluation: {name} cannot be computed for this model and evaluation.num_samples, so there is no best checkpoint")
+            self._said = True
         if value is not None and self._improves(value, better):
             self.best, self.best_images = value, model.images_seen
             save_checkpoint(trainer, model, "best")
         return evaluation
 
     def _improves(self, value: float, better: str) -> bool:
+        if not math.isfinite(value):
+            return False
         return self.best is None or (value < self.best if better == "lower" else value > self.best)
 
     def state_dict(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from lightning_gen.callbacks.preemption import Preemption
 from lightning_gen.callbacks.progress import Progress
 from lightning_gen.callbacks.run_folder import RunFolder, new_run_folder
 from lightning_gen.cli.config_files import MODE
-from lightning_gen.cli.launch import check_launch, choose_strategy, refuse_precision
+from lightning_gen.cli.launch import check_launch, choose_strategy, refuse_settings
 from lightning_gen.cli.parsing import parse, plain_config, require_trusted, user_error_within
 from lightning_gen.data.base import ImageDataModule
 from lightning_gen.errors import UserError
@@ -159,12 +159,8 @@ class Experiment(LightningCLI):
         self._prepare_model()
         self._prepare_run()
         settings = self.config_init["trainer"]
-        if settings["default_root_dir"] is not None:
-            raise UserError(
-                f"trainer.default_root_dir: expected nothing (every run has its own folder in --runs), got {settings['default_root_dir']!r}"
-            )
+        refuse_settings(self.model, settings)
         settings["strategy"] = choose_strategy(self.model, settings)
-        refuse_precision(self.model, settings["precision"])
         if SLURMEnvironment.detect():
             # Lightning's own handler saves inside the signal handler; ours saves between two steps.
             settings["plugins"] = [*(settings["plugins"] or []), SLURMEnvironment(auto_requeue=False)]

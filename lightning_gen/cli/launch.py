@@ -24,21 +24,38 @@ def choose_strategy(model: GenerativeModel, settings: Any) -> Any:
 def expected_processes(settings: Any) -> int:
     """How many processes the trainer's settings ask for."""
     devices = settings["devices"]
-    if isinstance(devices, list):
-        count = len(devices)
-    elif str(devices) in ("auto", "-1"):
+    parts = devices if isinstance(devices, list) else [part for part in str(devices).split(",") if part]
+    if len(parts) > 1 or isinstance(devices, list):
+        count = len(parts)
+    elif parts[0] in ("auto", "-1", "None"):
         count = torch.cuda.device_count() if settings["accelerator"] in ("auto", "gpu", "cuda") else 1
+    elif parts[0].isdecimal():
+        count = int(parts[0])
     else:
-        count = int(devices)
+        raise UserError(f"trainer.devices: expected a number, a list such as 0,1, or auto, got {devices!r}")
     return max(1, count) * settings["num_nodes"]
 
 
-def refuse_precision(model: GenerativeModel, precision: Any) -> None:
-    """One gradient scaler cannot serve two losses: its scale changes between their steps."""
-    if not model.automatic_optimization and precision in ("16-mixed", "16", 16):
+def refuse_settings(model: GenerativeModel, settings: Any) -> None:
+    """Refuse settings of the trainer that would be ignored, or that this model cannot be trained with, with the reason."""
+    precision = str(settings["precision"])
+    if precision in ("bf16-true", "16-true"):
+        raise UserError(f"trainer.precision: likelihoods and updates need float32 weights; expected bf16-mixed or 32-true, got {precision}")
+    if settings["overfit_batches"]:
+        raise UserError("trainer.overfit_batches: the order of the images is a function of (seed, epoch) alone; expected 0")
+    if settings["default_root_dir"] is not None:
         raise UserError(
-            f"trainer.precision: {precision} scales the gradients, and one scaler cannot serve two optimisers; expected bf16-mixed or 32"
+            f"trainer.default_root_dir: every run has its own folder (--runs); expected null, got {settings['default_root_dir']}"
         )
+    if model.automatic_optimization:
+        return
+    if precision in ("16-mixed", "16"):
+        # The scaler's scale changes between the steps of the two optimisers.
+        raise UserError(f"trainer.precision: one scaler cannot serve two optimisers; expected bf16-mixed or 32-true, got {precision}")
+    if settings["gradient_clip_val"]:
+        raise UserError("trainer.gradient_clip_val: a model of alternating updates clips by itself; expected model.clip_norm instead")
+    if settings["accumulate_grad_batches"] != 1:
+        raise UserError("trainer.accumulate_grad_batches: a model of alternating updates makes both in every batch; expected 1")
 
 
 def check_launch(trainer: pl.Trainer) -> None:

@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> None:
         raise UserError(f"{path}: {type(model).__name__} cannot sample")
     if options.num_samples < 1:
         raise UserError(f"--num_samples: expected at least 1, got {options.num_samples}")
-    write = writer(pathlib.Path(options.out), model)
+    write = writer(options.out, model)
     labels = None if options.labels is None else parse_labels(options.labels, model, options.num_samples)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     images = draw(model, options.num_samples, options.seed, labels, options.weights)
@@ -71,18 +71,22 @@ def parse_labels(text: str, model: GenerativeModel, num_samples: int) -> Tensor:
     return torch.tensor([rows[index % len(rows)] for index in range(num_samples)])
 
 
-def writer(out: pathlib.Path, model: GenerativeModel) -> Callable[[Tensor, Tensor | None], None]:
-    """How to write to ``out``: a sheet, an array file, or a folder of PNG files; decided before anything is drawn."""
-    if out.suffix == ".npz":
+def writer(name: str, model: GenerativeModel) -> Callable[[Tensor, Tensor | None], None]:
+    """How to write to ``name``: a sheet, an array file, or a folder of PNG files; decided before anything is drawn."""
+    out, is_folder = pathlib.Path(name), name.endswith(("/", os.sep))
+    suffix = "" if is_folder else out.suffix.lower()
+    if not name:
+        raise UserError("--out: expected sheet.png, samples.npz or folder/, got nothing")
+    if suffix == ".npz":
         return lambda images, labels: _write_npz(out, images, labels)
     if not is_image(model.data_shape):
         raise UserError(f"--out {out}: {type(model).__name__} makes vectors, not images; expected a name that ends with .npz")
     if model.data_shape[0] not in (1, 3):
         raise UserError(f"--out {out}: images have {model.data_shape[0]} channels; expected a name that ends with .npz")
-    if out.suffix == ".png":
+    if suffix == ".png":
         return lambda images, labels: _write_whole(out, lambda part: save_png(make_grid(images), part))
-    if out.suffix:
-        raise UserError(f"--out {out}: unknown kind of file {out.suffix!r}; expected sheet.png, samples.npz or folder/")
+    if suffix:
+        raise UserError(f"--out {out}: unknown kind of file {suffix!r}; expected sheet.png, samples.npz or folder/")
     return lambda images, labels: _write_folder(out, images)
 
 

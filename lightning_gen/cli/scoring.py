@@ -14,7 +14,7 @@ from lightning_gen import distributed
 from lightning_gen.checkpoint import load_model
 from lightning_gen.data.base import ImageDataModule
 from lightning_gen.errors import UserError
-from lightning_gen.evaluation import Plan, evaluate, is_measurable
+from lightning_gen.evaluation import Plan, evaluate, is_measurable, require_something_to_measure
 from lightning_gen.evaluation import Progress as Report
 from lightning_gen.leaderboard.record import ResultRecord, Score, write
 from lightning_gen.leaderboard.text import printable
@@ -26,6 +26,7 @@ def score_checkpoint(path: pathlib.Path, plan: Plan, data: ImageDataModule, devi
     model = load_model(path).to(device)
     if not is_measurable(model, data):
         raise UserError(f"{path}: {type(model).__name__} has no likelihood, and {data.name} has no feature extractor to score samples with")
+    require_something_to_measure(model, plan.num_samples, "num_samples")
     with progress_bar(console) as report:
         evaluation = evaluate(model, data, plan, report)
     record = make_record(model, data, plan, evaluation, run_of(path), describe_checkpoint(path))

@@ -19,7 +19,7 @@ from lightning_gen.cli.experiment import Experiment, FinalEvaluation
 from lightning_gen.cli.output import quiet
 from lightning_gen.cli.scoring import publish, score_checkpoint
 from lightning_gen.errors import Preempted, UserError
-from lightning_gen.evaluation import is_measurable
+from lightning_gen.evaluation import is_measurable, require_something_to_measure
 from lightning_gen.leaderboard.record import ResultRecord
 from lightning_gen.reporting import describe_checkpoint, experiment_settings
 from lightning_gen.tracking import IMAGES
@@ -42,6 +42,8 @@ def resume(folder: pathlib.Path, argv: list[str]) -> pathlib.Path:
     saved = yaml.safe_load((folder / CONFIG_FILE).read_text())
     experiment = Experiment(["--config", str(folder / CONFIG_FILE), *argv], folder)
     refuse_contradictions(saved, experiment.plain_config())
+    if experiment.config["runs"] != saved["runs"]:
+        raise UserError(f"--runs: a run that is continued stays in its folder; expected no value, got {experiment.config['runs']!r}")
     return _fit(experiment, checkpoint)
 
 
@@ -55,17 +57,21 @@ def refuse_contradictions(saved: dict[str, Any], asked: dict[str, Any]) -> None:
 
 
 def _warm_start(experiment: Experiment, source: str) -> None:
-    matched, missing = init_from(experiment.model, find_checkpoint(source))
+    matched, missing, unused = init_from(experiment.model, find_checkpoint(source))
     if experiment.trainer.is_global_zero:
         networks = Counter(name.partition(".")[0] for name in matched)
         taken = ", ".join(f"{count} of {network}" for network, count in networks.items())
         rest = f"; not there in this shape: {', '.join(missing)}" if missing else ""
+        rest += f"; there but of no use: {len(unused)} (such as {unused[0]})" if unused else ""
         print(f"--init_from: took {len(matched)} of {len(matched) + len(missing)} weights ({taken}){rest}", file=sys.stderr)
 
 
 def _fit(experiment: Experiment, checkpoint: pathlib.Path | None) -> pathlib.Path:
     """Train, then evaluate; returns the run folder."""
     trainer = experiment.trainer
+    final: FinalEvaluation = experiment.config_init["final"]
+    if final.enabled:
+        require_something_to_measure(experiment.model, final.num_samples, "final.num_samples")
     if trainer.is_global_zero:
         _require_data(experiment)
         require_writable(experiment.folder)
@@ -78,9 +84,10 @@ def _fit(experiment: Experiment, checkpoint: pathlib.Path | None) -> pathlib.Pat
         reason = str(error).partition("\n")[0]
         raise UserError(f"compile: the networks cannot be compiled on this machine ({reason}); expected compile: false") from error
     folder = experiment.run_folder.folder
+    if not (folder / "checkpoints" / "last.ckpt").is_file():
+        raise UserError("trainer: its limits (max_steps, max_epochs, limit_train_batches, max_time) left nothing to train")
     if experiment.preemption.preempted:
         raise Preempted(f"told to stop; saved at {experiment.model.images_seen} images, continue with: lightning-gen fit --resume {folder}")
-    final: FinalEvaluation = experiment.config_init["final"]
     if final.enabled:
         _score(experiment, folder, final)
     for logger in trainer.loggers:

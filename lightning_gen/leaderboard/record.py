@@ -76,13 +76,21 @@ class Checkpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What the checkpoint took to train (``device_hours`` summed over devices) and how fast the model samples."""
+    """What the checkpoint took to train (``device_hours`` summed over devices), and how fast the model samples.
+
+    Args:
+        images_seen: real images that this run gave to the model.
+        parameters: number of trained parameters.
+        world_size: number of processes that trained it.
+        warm_start_images: real images that the run it was started from had seen.
+    """
 
     images_seen: int
     parameters: int
     world_size: int
     device_hours: float | None = None
     samples_per_second: float | None = None
+    warm_start_images: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

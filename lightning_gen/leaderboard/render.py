@@ -54,7 +54,8 @@ def print_leaderboard(table: Table) -> None:
     for line, (_, row), answer in zip(cells, table.rows, answers, strict=True):
         cost = row.record.cost
         speed = "" if cost.samples_per_second is None else count(cost.samples_per_second)
-        line += [count(cost.parameters), count(cost.images_seen), speed, row.record.run_name] + [answer] * any(answers)
+        seen = count(cost.images_seen) + (f" after {count(cost.warm_start_images)}" if cost.warm_start_images else "")
+        line += [count(cost.parameters), seen, speed, row.record.run_name] + [answer] * any(answers)
     print_table(headers, cells, numeric=frozenset({0, *range(3, last_score + 3)}), notes=captions(table))
 
 

@@ -97,6 +97,7 @@ def _network(name: str) -> SmallClassifier:
     path = WEIGHTS / f"{name}.pt"
     if hashlib.sha256(path.read_bytes()).hexdigest() != card["sha256"]:
         raise UserError(f"extractor {name!r}: {path.name} does not have the SHA-256 of its card; reinstall the package")
-    network = SmallClassifier(tuple(card["data_shape"]), card["num_classes"], card["width"], card["num_features"])
+    # In float32 before the weights are loaded: under another default type they would be rounded.
+    network = SmallClassifier(tuple(card["data_shape"]), card["num_classes"], card["width"], card["num_features"]).float()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    return network.float().eval().requires_grad_(False)  # float32 whatever the default type is
+    return network.eval().requires_grad_(False)

@@ -77,6 +77,8 @@ class GenerativeModel(pl.LightningModule):
         self.images_seen = 0
         self.batches_seen = 0
         self.device_seconds = 0.0
+        self.warm_start_images = 0
+        self.training_world_size = 1
         self._clock: float | None = None
         self.data_initialized = False
         self.ema: nn.ModuleDict | None = None
@@ -255,6 +257,8 @@ class GenerativeModel(pl.LightningModule):
             "images_seen": self.images_seen,
             "batches_seen": self.batches_seen,
             "device_seconds": self.device_seconds,
+            "warm_start_images": self.warm_start_images,
+            "world_size": self.world_size,
             "data_initialized": self.data_initialized,
             "has_ema": self.ema is not None,
             "seed": self.training_seed,
@@ -266,6 +270,8 @@ class GenerativeModel(pl.LightningModule):
         self.images_seen = ours["images_seen"]
         self.batches_seen = ours["batches_seen"]
         self.device_seconds = ours["device_seconds"]
+        self.warm_start_images = ours["warm_start_images"]
+        self.training_world_size = ours["world_size"]
         self.data_initialized = ours["data_initialized"]
         if ours["has_ema"] and self.ema is None:
             self.create_ema()

@@ -13,8 +13,13 @@ from lightning_gen.noise import Noise
 class SupportsSampling(Protocol):
     """Draws new images. Inherit :class:`lightning_gen.models.sampling.SamplesFromNoise` for the indexed ``sample``."""
 
-    def sample(self, num_samples: int, *, seed: int = 0, labels: Tensor | None = None) -> Tensor:
+    def sample(
+        self, num_samples: int, *, seed: int = 0, labels: Tensor | None = None, weights: str = "ema", first_index: int = 0
+    ) -> Tensor:
         """``num_samples`` new images, uint8 ``(N, C, H, W)``; sample i of a seed is always the same."""
+
+    def sample_block(self, seed: int, indices: range, labels: Tensor | None = None) -> Tensor:
+        """The images of some consecutive sample indices: what evaluation draws, block by block."""
 
 
 @runtime_checkable

@@ -50,3 +50,17 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     raise UserError(f"hyperparameters must be plain data (int, float, str, bool, list, dict), got {type(value).__name__}: {value!r}")
+
+
+def require_at_least(smallest: float, **values: float) -> None:
+    """Refuse hyperparameters below ``smallest``, by name."""
+    for name, value in values.items():
+        if not value >= smallest:
+            raise UserError(f"model.{name}: expected at least {smallest}, got {value}")
+
+
+def require_positive(**values: float) -> None:
+    """Refuse hyperparameters that are not above zero, by name."""
+    for name, value in values.items():
+        if not value > 0:
+            raise UserError(f"model.{name}: expected a positive number, got {value}")

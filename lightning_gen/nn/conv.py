@@ -27,6 +27,11 @@ def resolution_levels(data_shape: tuple[int, ...]) -> tuple[int, int, int]:
     return levels, height, width
 
 
+def _require_width(width: int) -> None:
+    if width < 1:
+        raise UserError(f"width: expected at least 1, got {width}")
+
+
 class ConvEncoder(Encoder):
     """A 3x3 convolution, one strided 4x4 convolution per halving, and a linear layer that also sees the label embedding.
 
@@ -46,6 +51,7 @@ class ConvEncoder(Encoder):
     ) -> None:
         super().__init__()
         levels, height, breadth = resolution_levels(data_shape)
+        _require_width(width)
         layers: list[nn.Module] = [nn.Conv2d(data_shape[0], width, 3, padding=1), ACTIVATIONS[activation]()]
         for level in range(levels):
             layers += [nn.Conv2d(width << level, width << level + 1, 4, stride=2, padding=1), ACTIVATIONS[activation]()]
@@ -76,6 +82,7 @@ class ConvDecoder(Decoder):
     ) -> None:
         super().__init__()
         levels, height, breadth = resolution_levels(out_shape)
+        _require_width(width)
         self.embedding = LabelEmbedding(labels)
         self.foot = nn.Linear(in_features + self.embedding.features, (width << levels) * height * breadth)
         layers: list[nn.Module] = [nn.Unflatten(1, (width << levels, height, breadth)), ACTIVATIONS[activation]()]

@@ -6,11 +6,14 @@ import math
 
 from torch import Tensor, nn
 
+from lightning_gen.errors import UserError
 from lightning_gen.nn.base import ACTIVATIONS, Activation, Decoder, Encoder, LabelEmbedding, LabelKind
 
 
 def mlp(in_features: int, hidden: list[int], out_features: int, activation: nn.Module) -> nn.Sequential:
     """Linear layers with an activation between each two, Glorot-initialised with zero biases."""
+    if min(hidden, default=1) < 1:
+        raise UserError(f"hidden: expected widths of at least 1, got {hidden}")
     sizes = [in_features, *hidden, out_features]
     layers: list[nn.Module] = []
     for before, after in zip(sizes, sizes[1:], strict=False):

@@ -119,7 +119,9 @@ def test_a_partial_match_names_what_was_not_taken(fit, vae_run):
     outcome = fit("vae_digits", "--init_from", vae_run, "--model.latent_dim=8", *RESUMED, "--budget.images=64")
     (line,) = [line for line in outcome.err.splitlines() if line.startswith("--init_from")]
     assert line.startswith("--init_from: took 9 of 12 weights (4 of encoder, 5 of decoder); not there in this shape: ")
-    assert set(line.partition("shape: ")[2].split(", ")) == {"encoder.layers.4.weight", "encoder.layers.4.bias", "decoder.layers.0.weight"}
+    missing, _, unused = line.partition("shape: ")[2].partition("; there but of no use: ")
+    assert unused.startswith("3 (such as ")
+    assert set(missing.split(", ")) == {"encoder.layers.4.weight", "encoder.layers.4.bias", "decoder.layers.0.weight"}
 
 
 def test_a_warm_start_without_any_match_is_refused_before_a_folder_is_made(refused, vae_run, tmp_path):

@@ -107,3 +107,16 @@ def test_an_extractor_on_another_device_does_not_take_the_weights_along(images):
         assert torch.equal(extractor(images)[0], expected)
     finally:
         extractors._network.cache_clear()
+
+
+def test_weights_are_not_rounded_when_the_default_type_is_half():
+    extractors._network.cache_clear()
+    expected = {name: weight.clone() for name, weight in extractors._network("digits-cnn").state_dict().items()}
+    extractors._network.cache_clear()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        rounded = extractors._network("digits-cnn").state_dict()
+    finally:
+        torch.set_default_dtype(torch.float32)
+        extractors._network.cache_clear()
+    assert all(torch.equal(rounded[name], weight) for name, weight in expected.items())

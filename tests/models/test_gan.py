@@ -308,3 +308,21 @@ def test_dcgan_takes_the_usual_sizes(side, channels):
 def test_dcgan_refuses_other_sizes(shape):
     with pytest.raises(UserError, match="data_shape: "):
         DCGAN(shape)
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"decay_images": -100}, "model.decay_images: expected at least 0, got -100"),
+        ({"clip_norm": -1.0}, "model.clip_norm: expected at least 0, got -1.0"),
+        ({"learning_rate": 0.0}, "model.learning_rate: expected a positive number, got 0.0"),
+        ({"discriminator_learning_rate": -1.0}, "model.discriminator_learning_rate: expected a positive number, got -1.0"),
+        ({"betas": [0.5]}, r"model.betas: expected two numbers from 0 to below 1, got \[0.5\]"),
+        ({"betas": [0.5, 1.5]}, "model.betas: expected two numbers"),
+        ({"n_critic": 0}, "model.n_critic: expected at least 1, got 0"),
+        ({"hidden": [0]}, "model.hidden: expected at least 1, got 0"),
+    ],
+)
+def test_a_hyperparameter_out_of_range_is_refused_by_name(options, line):
+    with pytest.raises(UserError, match=f"^{line}"):
+        GAN([1, 8, 8], **options)

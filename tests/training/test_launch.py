@@ -9,7 +9,7 @@ import pytest
 from training_runs import DCGAN_RUN, QUIET, SILENT, VAE_RUN, content, different, fit_command, only_run
 
 from lightning_gen.cli.fit import resolve_configs
-from lightning_gen.cli.launch import check_launch, choose_strategy, refuse_precision
+from lightning_gen.cli.launch import check_launch, choose_strategy, expected_processes, refuse_settings
 from lightning_gen.configs import BASE
 from lightning_gen.errors import UserError
 from lightning_gen.models import GAN, VAE
@@ -59,13 +59,51 @@ def test_slurm_does_not_requeue_from_inside_the_signal_handler(monkeypatch):
 
 @pytest.mark.parametrize("precision", ["16-mixed", "16", 16])
 def test_one_gradient_scaler_for_two_optimisers_is_refused(precision):
-    with pytest.raises(UserError, match=rf"trainer\.precision: {precision} scales the gradients, .* expected bf16-mixed or 32"):
-        refuse_precision(GAN([2]), precision)
-    refuse_precision(VAE([2]), precision)
+    with pytest.raises(UserError, match=rf"trainer\.precision: one scaler cannot serve two optimisers; expected .* got {precision}"):
+        refuse_settings(GAN([2]), settings(precision=precision))
+    refuse_settings(VAE([2]), settings(precision=precision))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"precision": "bf16-true"}, {"precision": "16-true"}, {"overfit_batches": 2}, {"default_root_dir": "elsewhere"}],
+)
+def test_settings_that_would_be_ignored_or_spoil_numbers_are_refused_for_every_model(change):
+    for model in (GAN([2]), VAE([2])):
+        with pytest.raises(UserError, match=f"trainer.{next(iter(change))}: .* expected"):
+            refuse_settings(model, settings(**change))
+
+
+@pytest.mark.parametrize("change", [{"gradient_clip_val": 0.5}, {"accumulate_grad_batches": 2}])
+def test_settings_of_one_optimiser_are_refused_for_two(change):
+    with pytest.raises(UserError, match=f"trainer.{next(iter(change))}: a model of alternating updates"):
+        refuse_settings(GAN([2]), settings(**change))
+    refuse_settings(VAE([2]), settings(**change))
+
+
+@pytest.mark.parametrize(("devices", "count"), [("0,1", 2), ([0, 1, 2], 3), ("2", 2), (1, 1), ([0], 1), ("0,", 1)])
+def test_devices_are_counted_as_lightning_counts_them(devices, count):
+    assert expected_processes({"devices": devices, "accelerator": "cpu", "num_nodes": 1}) == count
+
+
+def test_devices_that_are_no_devices_are_refused():
+    with pytest.raises(UserError, match=r"trainer\.devices: expected a number, a list such as 0,1, or auto, got 'two'"):
+        expected_processes({"devices": "two", "accelerator": "cpu", "num_nodes": 1})
+
+
+def settings(**changes):
+    return {
+        "precision": "32-true",
+        "overfit_batches": 0.0,
+        "default_root_dir": None,
+        "gradient_clip_val": None,
+        "accumulate_grad_batches": 1,
+        **changes,
+    }
 
 
 def test_the_command_line_refuses_fp16_for_gans_and_takes_bf16():
-    with pytest.raises(UserError, match=r"trainer\.precision: 16-mixed"):
+    with pytest.raises(UserError, match=r"trainer\.precision: one scaler .* got 16-mixed"):
         experiment(*DCGAN_RUN, "--trainer.precision=16-mixed")
     assert experiment(*DCGAN_RUN, "--trainer.precision=bf16-mixed").trainer.precision == "bf16-mixed"
 

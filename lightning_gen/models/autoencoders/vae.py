@@ -16,8 +16,8 @@ from torch import Tensor
 from lightning_gen import images as pixels
 from lightning_gen.distributions.likelihoods import Likelihood
 from lightning_gen.distributions.normal import DiagonalNormal
-from lightning_gen.errors import UserError
 from lightning_gen.models.base import Batch, GenerativeModel
+from lightning_gen.models.hyperparameters import require_at_least, require_positive
 from lightning_gen.models.sampling import SamplesFromNoise
 from lightning_gen.nn.base import Decoder, Encoder
 from lightning_gen.noise import Noise
@@ -66,8 +66,9 @@ class VAE(GenerativeModel, SamplesFromNoise):
         **data: Any,
     ) -> None:
         super().__init__(data_shape, **data)
-        if latent_dim < 1:
-            raise UserError(f"model.latent_dim: expected at least 1, got {latent_dim}")
+        require_at_least(1, latent_dim=latent_dim)
+        require_at_least(0, decay_images=decay_images)
+        require_positive(learning_rate=learning_rate, adam_epsilon=adam_epsilon)
         self.latent_shapes = {"z": (latent_dim,)}
         self.likelihood = build(likelihood, Likelihood, "model.likelihood", data_shape=self.data_shape, num_bits=self.num_bits)
         self.encoder = self.build_encoder(encoder, latent_dim)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_gen.models.gans.gan import AdversarialModel
+from lightning_gen.models.hyperparameters import require_at_least
 from lightning_gen.nn.base import LabelEmbedding, LabelKind
 from lightning_gen.nn.conv import resolution_levels
 from lightning_gen.noise import Noise
@@ -31,6 +32,7 @@ class DCGAN(AdversarialModel):
     paper = "Radford et al. 2015, arXiv:1511.06434"
 
     def __init__(self, data_shape: list[int], width: int = 128, **options: Any) -> None:
+        require_at_least(1, width=width)
         super().__init__(data_shape, **options)
         self.apply(initialize)
 

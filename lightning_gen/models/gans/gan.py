@@ -16,6 +16,7 @@ from torch.nn.functional import softplus
 from lightning_gen import images as pixels
 from lightning_gen.errors import UserError
 from lightning_gen.models.base import Batch, GenerativeModel
+from lightning_gen.models.hyperparameters import require_at_least, require_positive
 from lightning_gen.models.sampling import SamplesFromNoise
 from lightning_gen.nn.mlp import MLPDecoder, MLPEncoder
 from lightning_gen.noise import Noise
@@ -60,9 +61,11 @@ class AdversarialModel(GenerativeModel, SamplesFromNoise):
         **data: Any,
     ) -> None:
         super().__init__(data_shape, **data)
-        for key, value in (("latent_dim", latent_dim), ("n_critic", n_critic)):
-            if value < 1:
-                raise UserError(f"model.{key}: expected at least 1, got {value}")
+        require_at_least(1, latent_dim=latent_dim, n_critic=n_critic)
+        require_at_least(0, clip_norm=clip_norm, decay_images=decay_images)
+        require_positive(learning_rate=learning_rate, discriminator_learning_rate=discriminator_learning_rate or learning_rate)
+        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+            raise UserError(f"model.betas: expected two numbers from 0 to below 1, got {betas}")
         self.automatic_optimization = False
         self.latent_dim = latent_dim
         self.generator = self.build_generator()
@@ -165,6 +168,7 @@ class GAN(AdversarialModel):
     paper = "Goodfellow et al. 2014, arXiv:1406.2661"
 
     def __init__(self, data_shape: list[int], hidden: list[int] = [256, 256], **options: Any) -> None:
+        require_at_least(1, hidden=min(hidden, default=1))
         super().__init__(data_shape, **options)
 
     def build_generator(self) -> nn.Module:
