@@ -55,7 +55,7 @@ def any_rank(flag: bool, device: torch.device) -> bool:
 
 def say(message: str) -> None:
     """One line on rank 0; a warning, since what Lightning merely informs of is kept out of the output."""
-    if rank_zero_only.rank == 0:
+    if getattr(rank_zero_only, "rank", 0) == 0:  # known to Lightning before the processes know each other
         _log.warning(message)
 
 

@@ -153,7 +153,7 @@ def build(value: str | Spec | ClassSpec, base: type[T], key: str, **context: Any
         raise UserError(f"{key} ({cls.__name__}): {error}") from error
 
 
-def check_arguments(cls: type, arguments: dict[str, Any], key: str, context: Iterable[str] = ()) -> None:
+def check_arguments(cls: Any, arguments: dict[str, Any], key: str, context: Iterable[str] = ()) -> None:
     """Refuse arguments that a class does not take, or whose type is not the annotated one, by name.
 
     Args:

@@ -44,7 +44,8 @@ def _cell(value: object) -> str:
 
 def _models() -> list[Entry]:
     from lightning_gen import models
-    from lightning_gen.models.base import GenerativeModel, describe
+    from lightning_gen.models.base import GenerativeModel
+    from lightning_gen.models.capabilities import describe
 
     classes = [getattr(models, name) for name in sorted(models.MODELS)]
     classes += [cls for cls in _registered_classes() if issubclass(cls, GenerativeModel)]

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from lightning_gen.errors import UserError
-from lightning_gen.models.capabilities import capabilities_of
 from lightning_gen.models.guard import FiniteGuard
 from lightning_gen.models.hyperparameters import notes_arguments, plain
 from lightning_gen.nn.base import LabelKind
@@ -298,14 +297,3 @@ class Averages(nn.ModuleDict):
 
     def train(self, mode: bool = True) -> Averages:
         return super().train(False)
-
-
-def describe(model: type[GenerativeModel]) -> dict[str, Any]:
-    """What ``lightning-gen list`` says of a model class."""
-    return {
-        "name": model.__name__,
-        "family": model.family,
-        "density": model.density,
-        "capabilities": capabilities_of(model),
-        "paper": model.paper,
-    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -78,3 +78,14 @@ def capabilities_of(model: type | object) -> list[str]:
         name: [attribute for attribute in vars(protocol) if not attribute.startswith("_")] for name, protocol in CAPABILITIES.items()
     }
     return [name for name, attributes in members.items() if all(hasattr(model, attribute) for attribute in attributes)]
+
+
+def describe(model: type) -> dict[str, Any]:
+    """What ``lightning-gen list`` says of a model class."""
+    return {
+        "name": model.__name__,
+        "family": model.family,
+        "density": model.density,
+        "capabilities": capabilities_of(model),
+        "paper": model.paper,
+    }

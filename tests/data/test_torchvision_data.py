@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 import lightning_gen.data as catalogue
-from lightning_gen.data.base import SPLITS
+from lightning_gen.data.base import SPLITS, default_root
 from lightning_gen.errors import UserError
 
-REAL_DATA = pathlib.Path("/root/.cache/lightning-gen-data")
+REAL_DATA = pathlib.Path(default_root())
 
 
 def write_idx(path, array):
