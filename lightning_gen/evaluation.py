@@ -144,14 +144,12 @@ def own_blocks(count: int) -> Iterable[tuple[int, range]]:
 def score_samples(model: GenerativeModel, data: ImageDataModule, plan: Plan, progress: Progress, evaluation: Evaluation) -> None:
     """Fréchet distance and classifier score of N samples, with the floor between held-out real images."""
     extractor = Extractor(data.extractor, model.device)
-    start = time.monotonic()
-    sums = sums_of_samples(model, extractor, plan, progress)
-    seconds = time.monotonic() - start
+    sums, seconds = sums_of_samples(model, extractor, plan, progress)
     reference = sums_of_split(data, extractor, plan.split, progress)
     other = sums_of_split(data, extractor, "test" if plan.split == "validation" else "validation", progress)
     protocol = data.protocol(plan.split) | extractor.protocol | {"num_samples": plan.num_samples}
-    evaluation.samples_per_second = plan.num_samples / seconds
-    if distributed.rank() == 0:
+    if distributed.rank() == 0:  # which always has a block; every rank gets its scores and speed
+        evaluation.samples_per_second = plan.num_samples / seconds
         with one_thread():
             evaluation.scores += [
                 frechet_score(extractor.name, sums, reference, floor=other, protocol=protocol),
@@ -159,13 +157,21 @@ def score_samples(model: GenerativeModel, data: ImageDataModule, plan: Plan, pro
             ]
 
 
-def sums_of_samples(model: GenerativeModel, extractor: Extractor, plan: Plan, progress: Progress) -> FeatureSums:
-    """Feature sums of samples 0 ... N - 1 of the plan's seed, over all ranks."""
+def sums_of_samples(model: GenerativeModel, extractor: Extractor, plan: Plan, progress: Progress) -> tuple[FeatureSums, float]:
+    """Feature sums of samples 0 ... N - 1 of the plan's seed over all ranks, and the seconds that this rank spent drawing them."""
+    seconds = 0.0
 
     def draw(block: range) -> Tensor:
-        return model.sample_block(plan.seed, block)
+        nonlocal seconds
+        start = time.monotonic()
+        images = model.sample_block(plan.seed, block)
+        if images.is_cuda:
+            torch.cuda.synchronize(images.device)
+        seconds += time.monotonic() - start
+        return images
 
-    return accumulate(draw, plan.num_samples, extractor, model.device, lambda done, total: progress("sampling", done, total))
+    sums = accumulate(draw, plan.num_samples, extractor, model.device, lambda done, total: progress("sampling", done, total))
+    return sums, seconds
 
 
 def sums_of_split(data: ImageDataModule, extractor: Extractor, split: str, progress: Progress) -> FeatureSums:

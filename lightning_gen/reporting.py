@@ -60,7 +60,7 @@ def make_record(
             precision=str(torch.get_default_dtype()).removeprefix("torch."),
             augmentation="horizontal flip" if data.horizontal_flip else None,
             likelihood_samples=plan.likelihood_samples if evaluation.log_probs is not None else None,
-            sample_options=model.answer_options(),
+            sample_options=model.answer_options() | ({"conditional": True} if model.conditional else {}),
         ),
         training_seed=model.training_seed,
         run_name=f"{run.parent.name}/{run.name}",

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -316,3 +317,20 @@ def test_an_uncertainty_that_cannot_be_had_is_not_explained():
 def test_nothing_to_measure_is_refused_before_anything_is_computed(model):
     with pytest.raises(UserError, match=r"final\.num_samples: GAN has no likelihood"):
         require_something_to_measure(model, 0, "final.num_samples")
+
+
+def test_the_speed_of_sampling_counts_the_drawing_and_not_the_extractor(monkeypatch):
+    model, clock = VAE([1, 8, 8], num_bits=4, likelihood="DiscretizedLogistic"), [0.0]
+
+    def taking(seconds, function):
+        def call(*args, **kwargs):
+            clock[0] += seconds
+            return function(*args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr("lightning_gen.evaluation.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(Extractor, "__call__", taking(100.0, Extractor.__call__))
+    monkeypatch.setattr(model, "sample_block", taking(1.0, model.sample_block))
+    # 10 blocks of 64 samples, one second each.
+    assert evaluate(model, Digits(batch_size=64), Plan(num_samples=640, likelihood_images=1)).samples_per_second == 64.0
