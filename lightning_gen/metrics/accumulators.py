@@ -1,127 +1,160 @@
-r"""Sums over images that do not depend on the order, the batches or the number of processes: exact fixed-point sums in float64.
+r"""Sums of features that do not depend on order, batches, threads or processes: exact fixed-point sums in float64.
 
-A value is rounded to a multiple of :math:`2^{-b}` and summed as an integer that float64 holds exactly up to :math:`2^{53}`, so addition is
-associative and every world size gives the same bits. The sums are kept per group of images (by block), for the jackknife.
+A value is rounded to a multiple of :math:`2^{-b}` and summed as an integer. float64 holds integers exactly up to :math:`2^{53}`, so
+addition is associative and every way of adding gives the same bits. b is chosen from the largest feature and the number of images, so that
+no sum can get larger; by Cauchy and Schwarz the diagonal of the sum of outer products bounds all of it, and it is checked afterwards.
 """
 
 from __future__ import annotations
 
+import math
+import pathlib
+import tempfile
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_gen import distributed
 from lightning_gen.errors import UserError
-from lightning_gen.metrics.classifier_score import classifier_score
 from lightning_gen.metrics.frechet import GaussianStatistics
+from lightning_gen.metrics.rows import Rows
+from lightning_gen.noise import BLOCK
 
 NUM_GROUPS = 10
-LARGEST_EXACT = float(2**53)
+"""Groups of images for error bars and for the curve over N; block b belongs to group b mod 10, which mixes the classes of a sorted set."""
+
+LARGEST_EXACT = 2**53
+MOST_BITS = 30
+FEWEST_BITS = 8
+"""Coarser than 2^-8, the rounding shows in a distance (1e-3 in one of 54 for Inception features)."""
+
+CHUNK = 512
+"""Rows that are multiplied at once."""
+
+IN_MEMORY = 256
+"""Up to so many features the sums of all groups are kept in memory; beyond, in a temporary file."""
+
+Arithmetic = Literal["fast", "reference"]
 
 
-class FixedPointSum:
-    """An exact sum of tensors of one shape, per group.
+def group_of(count: int) -> np.ndarray:
+    """The group of each image index."""
+    return np.arange(count) // BLOCK % NUM_GROUPS
+
+
+def fixed_bits(features: Rows, name: str) -> int:
+    """The largest b with which no sum of products of these features reaches 2^53.
+
+    Raises:
+        UserError: a feature is not finite, or so large beside the number of images that fewer than 8 bits remain.
+    """
+    largest = 0.0
+    for start in range(0, len(features), CHUNK):
+        peak = float(np.abs(features[start : start + CHUNK]).max(initial=0))
+        if not math.isfinite(peak):
+            raise UserError(f"{name}: a feature is not finite")
+        largest = max(largest, peak)
+    # Half a unit of rounding is added to the largest feature; 1 is for the final +.
+    room = (math.log2(LARGEST_EXACT) - math.log2(max(len(features), 1))) / 2 - math.log2(max(largest, 2.0**-MOST_BITS)) - 0.01
+    bits = min(math.floor(room), MOST_BITS)
+    if bits < FEWEST_BITS:
+        raise UserError(f"{name}: features up to {largest:.3g} are too large for exact sums over {len(features)} images")
+    return bits
+
+
+class GroupSums:
+    """Count, sum and sum of outer products of features, per group of images.
 
     Args:
-        shape: shape of one term.
-        bits: fractional bits b.
-        device: where the sums live.
+        features: ``(N, d)``.
+        name: what the features are of, for messages.
+        arithmetic: ``fast`` sums exactly in fixed point; ``reference`` sums the float64 features as they are, in the order of the index.
+        device: where the products are computed.
     """
 
-    def __init__(self, shape: tuple[int, ...], bits: int, device: torch.device) -> None:
-        self.bits = bits
-        self.sums = torch.zeros(NUM_GROUPS, *shape, dtype=torch.float64, device=device)
-
-    def add(self, group: int, integers: Tensor) -> None:
-        """Add a term that is already in units of 2^-b, hence integer-valued."""
-        self.sums[group] += integers
-
-    def reduced(self, name: str) -> Tensor:
-        """The sums over all ranks, in units of 1, ``(NUM_GROUPS, *shape)`` on the CPU.
-
-        Raises:
-            UserError: a sum is too large to have been exact.
-        """
-        sums = distributed.global_sum(self.sums).cpu()
-        largest = float(sums.abs().sum(0).max()) if sums.numel() else 0.0
-        if not largest < LARGEST_EXACT:
-            raise UserError(f"{name}: features are too large or not finite for exact sums with {self.bits} fractional bits")
-        return sums * 2.0**-self.bits
-
-
-def to_fixed(values: Tensor, bits: int) -> Tensor:
-    """float64 integers: the values in units of 2^-b, rounded."""
-    return (values.to(torch.float64) * 2.0**bits).round()
-
-
-class FeatureAccumulator:
-    """Counts, means, covariances and class probabilities of a stream of images.
-
-    Args:
-        num_features: d.
-        num_classes: K of the extractor's classifier.
-        device: where the sums live.
-    """
-
-    feature_bits = 14
-    probability_bits = 32
-
-    def __init__(self, num_features: int, num_classes: int, device: torch.device) -> None:
-        self.count = FixedPointSum((), 0, device)
-        self.sum = FixedPointSum((num_features,), self.feature_bits, device)
-        # The product of two features in units of 2^-b is in units of 2^-2b.
-        self.outer = FixedPointSum((num_features, num_features), 2 * self.feature_bits, device)
-        self.sum_p = FixedPointSum((num_classes,), self.probability_bits, device)
-        self.sum_p_log_p = FixedPointSum((), self.probability_bits, device)
-
-    def add(self, block: int, features: Tensor, log_p: Tensor) -> None:
-        """Add one block of images: features ``(B, d)`` and log class probabilities ``(B, K)``."""
-        group = block % NUM_GROUPS
-        fixed = to_fixed(features, self.feature_bits)
-        self.count.add(group, torch.tensor(float(len(features)), device=features.device))
-        self.sum.add(group, fixed.sum(0))
-        self.outer.add(group, fixed.T @ fixed)
-        p = log_p.to(torch.float64).exp()
-        self.sum_p.add(group, to_fixed(p, self.probability_bits).sum(0))
-        # entr(p) = -p log p is 0 where p is.
-        self.sum_p_log_p.add(group, to_fixed(-torch.special.entr(p).sum(1), self.probability_bits).sum(0))
-
-    def reduce(self) -> FeatureSums:
-        """The sums over all ranks. Every rank has to call this."""
-        names = ("count", "sum", "outer", "sum_p", "sum_p_log_p")
-        return FeatureSums(*(getattr(self, name).reduced(name) for name in names))
-
-
-class FeatureSums:
-    """Sums per group of images over all ranks; statistics of all groups, or of all but one.
-
-    Args:
-        count, sum, outer, sum_p, sum_p_log_p: ``(NUM_GROUPS, ...)`` float64.
-    """
-
-    def __init__(self, count: Tensor, sum: Tensor, outer: Tensor, sum_p: Tensor, sum_p_log_p: Tensor) -> None:
-        self.parts = (count, sum, outer, sum_p, sum_p_log_p)
-
-    def without(self, group: int) -> FeatureSums:
-        """The sums with one group left out."""
-        keep = [index for index in range(NUM_GROUPS) if index != group]
-        return FeatureSums(*(part[keep] for part in self.parts))
-
-    def groups(self) -> list[int]:
-        """The groups that have images."""
-        return self.parts[0].nonzero().flatten().tolist()
+    def __init__(self, features: Rows, name: str = "features", arithmetic: Arithmetic = "fast", device: torch.device | str = "cpu") -> None:
+        self.features = features
+        self.num_features = features.shape[1]
+        self.name = name
+        self.device = torch.device(device)
+        self.bits = fixed_bits(features, name) if arithmetic == "fast" else None
+        self.groups = sorted({*group_of(len(features)).tolist()})
+        self.counts = np.bincount(group_of(len(features)), minlength=NUM_GROUPS)
+        self._sums: dict[int, tuple[Tensor, Tensor]] = {}
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
     @property
     def count(self) -> int:
-        """Number of images."""
-        return int(self.parts[0].sum())
+        """N."""
+        return len(self.features)
 
-    def gaussian(self) -> GaussianStatistics:
-        """Mean and unbiased covariance of the features."""
-        count = self.count
-        mean = self.parts[1].sum(0) / count
-        covariance = (self.parts[2].sum(0) - count * torch.outer(mean, mean)) / (count - 1)
-        return GaussianStatistics(count, mean, covariance)
+    def gaussian(self, groups: Iterable[int] | None = None) -> GaussianStatistics:
+        """Mean and unbiased covariance of the features in some groups (all by default); the features themselves where N <= d."""
+        chosen = self.groups if groups is None else sorted({*groups} & {*self.groups})
+        count = int(self.counts[chosen].sum())
+        if count < 2:
+            raise UserError(f"{self.name}: a covariance needs at least 2 images, got {count}")
+        if count <= self.num_features:
+            rows = torch.from_numpy(self.features[np.flatnonzero(np.isin(group_of(self.count), chosen))]).to(torch.float64)
+            return GaussianStatistics(count, rows.mean(0), None, rows=rows)
+        total, outer = self._total(chosen)
+        mean = total / count
+        outer.addr_(mean, mean, alpha=-count).div_(count - 1)
+        return GaussianStatistics(count, mean, outer)
 
-    def classifier_score(self) -> float:
-        """See :func:`~lightning_gen.metrics.classifier_score.classifier_score`, over all images at once (one split)."""
-        return classifier_score(self.count, self.parts[3].sum(0), float(self.parts[4].sum()))
+    def _total(self, groups: list[int]) -> tuple[Tensor, Tensor]:
+        """Sum and sum of outer products over groups, in units of 1, on the CPU."""
+        total, outer = torch.zeros(self.num_features, dtype=torch.float64), None
+        for group in groups:
+            group_sum, group_outer = self._group(group)
+            total += group_sum
+            outer = group_outer.clone() if outer is None else outer.add_(group_outer)
+            del group_outer
+        assert outer is not None
+        if self.bits is None:
+            return total, outer
+        if not float(outer.diagonal().max()) < LARGEST_EXACT:
+            raise RuntimeError(f"{self.name}: the sum of outer products is not exact")
+        return total.mul_(2.0**-self.bits), outer.mul_(2.0 ** (-2 * self.bits))
+
+    def _group(self, group: int) -> tuple[Tensor, Tensor]:
+        if group in self._sums:
+            total, outer = self._sums[group]
+        elif self._scratch is not None and (file := self._file(group)).is_file():
+            return torch.from_numpy(np.load(file.with_suffix(".sum.npy"))), torch.from_numpy(np.load(file))
+        else:
+            total, outer = self._add_up(group)
+            self._keep(group, total, outer)
+        return total, outer
+
+    def _keep(self, group: int, total: Tensor, outer: Tensor) -> None:
+        if self.num_features <= IN_MEMORY:
+            self._sums[group] = total, outer
+            return
+        if self._scratch is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="lightning-gen-sums-")
+        file = self._file(group)
+        np.save(file.with_suffix(".sum.npy"), total.numpy())
+        np.save(file, outer.numpy())
+
+    def _file(self, group: int) -> pathlib.Path:
+        assert self._scratch is not None
+        return pathlib.Path(self._scratch.name) / f"outer-{group}.npy"
+
+    def _add_up(self, group: int) -> tuple[Tensor, Tensor]:
+        """A group's sums in units of 2^-b and 2^-2b, on the CPU."""
+        total = torch.zeros(self.num_features, dtype=torch.float64, device=self.device)
+        outer = torch.zeros(self.num_features, self.num_features, dtype=torch.float64, device=self.device)
+        for rows in self._chunks(group):
+            values = torch.from_numpy(rows).to(self.device, torch.float64)
+            if self.bits is not None:
+                values.mul_(2.0**self.bits).round_()
+            total += values.sum(0)
+            outer.addmm_(values.T, values)
+        return total.cpu(), outer.cpu()
+
+    def _chunks(self, group: int) -> Iterator[np.ndarray]:
+        indices = np.flatnonzero(group_of(self.count) == group)
+        return (self.features[indices[start : start + CHUNK]] for start in range(0, len(indices), CHUNK))
