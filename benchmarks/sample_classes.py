@@ -11,7 +11,7 @@ import json
 import torch
 
 from lightning_gen.checkpoint import find_checkpoint, load_model
-from lightning_gen.metrics.extractors import Extractor, extractor_names
+from lightning_gen.metrics.extractors import build_extractor, extractor_names
 from lightning_gen.noise import blocks
 
 
@@ -23,11 +23,11 @@ def main() -> None:
     parser.add_argument("--weights", default="ema", choices=("ema", "live"))
     options = parser.parse_args()
     path = find_checkpoint(options.checkpoint)
-    model, extractor = load_model(path), Extractor(options.extractor)
+    model, extractor = load_model(path), build_extractor(options.extractor)
     probabilities = []
     with model.inference(options.weights):
         for block in blocks(options.num_samples):
-            probabilities.append(extractor(model.sample_block(0, block))[1].exp())
+            probabilities.append(extractor(model.sample_block(0, block)).logits.softmax(1))
     confidence, classes = torch.cat(probabilities).max(1)
     shares = torch.bincount(classes, minlength=extractor.num_classes) / options.num_samples
     report = {
