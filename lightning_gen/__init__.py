@@ -3,4 +3,11 @@
 Importing the package loads nothing heavy.
 """
 
+from lightning_gen.lazy import lazy_exports
+
 __version__ = "0.1.0"
+
+EXPORTS = {"score": "evaluation.api", "compute_reference": "evaluation.api", "load_model": "checkpoint"}
+"""What is used most, by name; the module is loaded on first use."""
+
+__getattr__, __dir__ = lazy_exports(__name__, EXPORTS)

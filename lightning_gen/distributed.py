@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -10,6 +13,8 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor, nn
 
 _log = logging.getLogger("lightning_gen")
+
+T = TypeVar("T")
 
 
 def is_distributed() -> bool:
@@ -44,6 +49,36 @@ def global_sum(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def gathered(rows: Tensor) -> Tensor:
+    """The sum over ranks of float32 rows of which every rank but one holds zeros, bit for bit (minus zero and NaN included)."""
+    return global_sum(rows.view(torch.int32)).view(torch.float32) if is_distributed() else rows
+
+
+def broadcast_from_first(value: T) -> T:
+    """Rank 0's plain value on every rank."""
+    if not is_distributed():
+        return value
+    holder: list[Any] = [value]
+    dist.broadcast_object_list(holder, src=0)
+    return cast(T, holder[0])
+
+
+def on_first_rank(function: Callable[[], T]) -> T:
+    """What ``function`` returns on rank 0, on every rank; what it raises there, every rank raises, so that none waits for ever."""
+    outcome: tuple[T | None, Exception | None] = (None, None)
+    if rank() == 0:
+        try:
+            outcome = function(), None
+        except Exception as error:
+            if not is_distributed():
+                raise
+            outcome = None, error
+    result, failure = broadcast_from_first(outcome)
+    if failure is not None:
+        raise failure
+    return cast(T, result)
+
+
 def any_rank(flag: bool, device: torch.device) -> bool:
     """Whether ``flag`` is set on at least one rank; every rank has to ask."""
     if not is_distributed():
@@ -57,6 +92,12 @@ def say(message: str) -> None:
     """One line on rank 0; a warning, since what Lightning merely informs of is kept out of the output."""
     if getattr(rank_zero_only, "rank", 0) == 0:  # known to Lightning before the processes know each other
         _log.warning(message)
+
+
+@cache
+def say_once(message: str) -> None:
+    """:func:`say`, the first time that this process has that to say."""
+    say(message)
 
 
 def barrier() -> None:

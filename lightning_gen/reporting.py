@@ -45,7 +45,7 @@ def make_record(
         checkpoint=checkpoint,
         code_version=__version__,
         scores=evaluation.scores,
-        headline=data.headline[0],
+        headline=evaluation.headline[0],
         cost=Cost(
             images_seen=model.images_seen,
             parameters=sum(parameter.numel() for parameter in model.trained_parameters()),

@@ -21,6 +21,9 @@ from lightning_gen.errors import UserError
 IMAGES = "progress/images"
 """The key of images seen over all ranks: a column of every row, and the x-axis of W&B."""
 
+SCORE_PREFIXES = ("eval", "full")
+"""Scores of few samples during training, and those of the full protocol at checkpoints."""
+
 Direction = Literal["lower", "higher"]
 """Which way a score is better."""
 
@@ -125,7 +128,7 @@ class WandbTracker(ImagesAxis, WandbLogger):
     Args:
         run_folder: holds an offline run's files, and ``wandb_run_id``.
         config: the whole configuration, as plain data.
-        scores: name of each score -> which way it is better; the run's summary keeps the best ``eval/<name>``.
+        scores: name of each score -> which way it is better; the run's summary keeps the best ``eval/<name>`` and ``full/<name>``.
         mode: ``online`` (offline when the server does not answer) or ``offline``.
         project: the W&B project; ``WANDB_PROJECT`` or ``lightning-gen`` by default.
     """
@@ -215,7 +218,8 @@ class WandbTracker(ImagesAxis, WandbLogger):
         run.define_metric(IMAGES, hidden=True)
         run.define_metric("*", step_metric=IMAGES)
         for name, direction in self.scores.items():
-            run.define_metric(f"eval/{name}", step_metric=IMAGES, summary=_SUMMARIES[direction])
+            for kind in SCORE_PREFIXES:
+                run.define_metric(f"{kind}/{name}", step_metric=IMAGES, summary=_SUMMARIES[direction])
 
 
 def build_trackers(
@@ -231,7 +235,7 @@ def build_trackers(
     Args:
         run_folder: where everything is written.
         config: the whole configuration, as plain data.
-        scores: name of each score that is logged as ``eval/<name>`` -> which way it is better.
+        scores: name of each score that is logged as ``eval/<name>`` or ``full/<name>`` -> which way it is better.
         wandb: ``auto`` follows ``WANDB_MODE``, else is online when logged in, else offline, and silently nothing where wandb is not
             installed; ``on`` is the same but says why there is none; ``off``.
         project: the W&B project.

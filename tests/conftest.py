@@ -1,10 +1,14 @@
 """What all tests share: one thread, a fixed seed, no network, and a tiny data set with a trainer for it."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 os.environ["WANDB_MODE"] = "disabled"
+# Reference statistics of this session only; the processes that tests start inherit the variable.
+os.environ["LIGHTNING_GEN_CACHE"] = tempfile.mkdtemp(prefix="lightning-gen-tests-")
 
 import numpy as np
 import pytest
@@ -13,6 +17,14 @@ import torch
 
 from lightning_gen.data.base import ImageDataModule
 from lightning_gen.models.base import GenerativeModel
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache() -> Iterator[None]:
+    """No reference statistics from before, none left behind."""
+    folder = os.environ["LIGHTNING_GEN_CACHE"]
+    yield
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ from datetime import timedelta
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-SIZE = 3
+SIZE = 4
 PRELOADED = ("lightning_gen.cli.training", "lightning_gen.models.gans.dcgan", "lightning_gen.models.autoencoders.vae", "sklearn.datasets")
 GRACE_SECONDS = 20.0
 """How long the other ranks may take to notice that one has failed."""
@@ -49,7 +49,7 @@ class TaskError(Exception):
 
 
 class Pool:
-    """Three processes that wait for tasks."""
+    """Four processes that wait for tasks."""
 
     def __init__(self) -> None:
         self.workers: list[tuple[Any, Connection]] = []

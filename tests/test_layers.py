@@ -77,4 +77,4 @@ def test_the_check_sees_imports_of_every_form(tmp_path):
 
 
 def test_evaluation_builds_on_the_leaderboards_record():
-    assert "leaderboard.record" in imports(ROOT / "evaluation.py")
+    assert "leaderboard.record" in imports(ROOT / "evaluation" / "scores.py")

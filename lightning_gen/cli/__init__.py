@@ -16,9 +16,11 @@ from lightning_gen.leaderboard.text import printable
 COMMANDS = {
     "fit": "train the model that a YAML file describes; resume a run",
     "evaluate": "score a checkpoint and write its result record",
+    "score": "score anybody's images, or what a generator draws, against real ones",
+    "reference": "compute, list, import and export statistics of real images",
     "sample": "draw images from a checkpoint",
     "leaderboard": "rank all result records, per protocol",
-    "list": "show the models, configurations and data sets by name",
+    "list": "show the models, configurations, data sets and extractors by name",
     "demo": "train, score and rank a small model without any download",
 }
 

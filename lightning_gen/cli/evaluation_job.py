@@ -4,33 +4,28 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import pathlib
-import re
 from dataclasses import asdict
 from typing import Any
 
-import torch
 import yaml
 from lightning_fabric import Fabric
 from rich.console import Console
-from torch.multiprocessing import ProcessRaisedException
 
 from lightning_gen import registry
 from lightning_gen.callbacks.run_folder import CONFIG_FILE
 from lightning_gen.checkpoint import find_checkpoint, load_model
 from lightning_gen.cli.output import quiet
-from lightning_gen.cli.scoring import score_checkpoint
+from lightning_gen.cli.processes import check_devices, launch
+from lightning_gen.cli.scoring import score_checkpoint, show_neighbours
+from lightning_gen.cli.scoring_options import scoring_arguments
 from lightning_gen.data.base import ImageDataModule
 from lightning_gen.errors import UserError
-from lightning_gen.evaluation import Plan
+from lightning_gen.evaluation import Plan, Scoring
 from lightning_gen.leaderboard.schema import to_json
 from lightning_gen.models.base import GenerativeModel
 from lightning_gen.registry import Spec
 from lightning_gen.reporting import run_of
-
-PROCESSES_PER_CORE = 4
-"""More processes than that on a CPU only fill its memory."""
 
 quiet()  # here too: a process that is started for --devices imports this before Fabric has something to say
 
@@ -38,32 +33,42 @@ quiet()  # here too: a process that is started for --devices imports this before
 def run(options: argparse.Namespace) -> None:
     """Evaluate; mistakes are found here, before any process is started."""
     quiet()
-    available = torch.cuda.device_count() or PROCESSES_PER_CORE * (os.cpu_count() or 1)
-    if not 1 <= options.devices <= available:
-        raise UserError(f"--devices: expected 1 to {available} on this machine, got {options.devices}")
+    check_devices(options.devices)
     path = find_checkpoint(options.checkpoint)
-    plan = Plan(options.split, options.num_samples, options.likelihood_samples, options.likelihood_images, options.seed, options.weights)
+    plan = Plan(
+        options.split,
+        options.num_samples,
+        options.likelihood_samples,
+        options.likelihood_images,
+        options.seed,
+        options.weights,
+        Scoring(**scoring_arguments(options)),
+        options.standing_statistics,
+        options.generalization,
+    )
+    if options.neighbours < 0:
+        raise UserError(f"--neighbours: expected 0 (none) or a number of samples, got {options.neighbours}")
     data = rebuild_data(load_model(path), path, options.root)
     data.prepare_data()
     data.split_size(plan.split)
-    accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    fabric = Fabric(accelerator=accelerator, devices=options.devices, strategy="ddp_spawn" if options.devices > 1 else "auto")
-    try:
-        record = fabric.launch(work, path, asdict(plan), options.root, options.trust)  # Fabric refuses frozen dataclasses
-    except ProcessRaisedException as error:
-        raise _user_error_in(str(error)) or error from error
+    # As plain data: Fabric refuses frozen dataclasses.
+    record = launch(work, options.devices, path, asdict(plan), options.root, options.trust, options.neighbours)
     if options.json:
         print(json.dumps(record, indent=2, allow_nan=False))
 
 
-def work(fabric: Fabric, path: pathlib.Path, plan: dict[str, Any], root: str | None, trust: list[str]) -> dict[str, Any]:
+def work(fabric: Fabric, path: pathlib.Path, plan: dict[str, Any], root: str | None, trust: list[str], neighbours: int) -> dict[str, Any]:
     """One process's part; every process returns the record."""
     quiet()
     for module in trust:
         registry.trust(module)
     data = rebuild_data(load_model(path), path, root)
     console = Console(stderr=True, quiet=fabric.global_rank != 0)
-    return to_json(score_checkpoint(path, Plan(**plan), data, fabric.device, console))
+    checked = Plan(**{**plan, "scoring": Scoring(**plan["scoring"])})
+    record = score_checkpoint(path, checked, data, fabric.device, console)
+    if neighbours:
+        show_neighbours(path, checked, data, fabric.device, console, neighbours)
+    return to_json(record)
 
 
 def rebuild_data(model: GenerativeModel, path: pathlib.Path, root: str | None = None) -> ImageDataModule:
@@ -81,9 +86,3 @@ def _root_in_config(file: pathlib.Path) -> str | None:
     if not file.is_file():
         return None
     return yaml.safe_load(file.read_text()).get("data", {}).get("init_args", {}).get("root")
-
-
-def _user_error_in(report: str) -> UserError | None:
-    """A process's own complaint, out of the traceback in which it reaches its parent."""
-    found = re.findall(r"^lightning_gen\.errors\.\w+: (.+)$", report, flags=re.MULTILINE)
-    return UserError(found[-1]) if found else None

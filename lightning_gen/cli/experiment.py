@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -14,7 +14,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from lightning_gen.callbacks.budget import Budget
 from lightning_gen.callbacks.checkpoints import Checkpoints
 from lightning_gen.callbacks.ema import EMA
-from lightning_gen.callbacks.periodic_evaluation import PeriodicEvaluation
+from lightning_gen.callbacks.generative_metrics import GenerativeMetrics
 from lightning_gen.callbacks.pictures import ReconstructionGrid, SampleGrid
 from lightning_gen.callbacks.preemption import Preemption
 from lightning_gen.callbacks.progress import Progress
@@ -24,9 +24,8 @@ from lightning_gen.cli.launch import check_launch, choose_strategy, refuse_setti
 from lightning_gen.cli.parsing import parse, plain_config, require_trusted, user_error_within
 from lightning_gen.data.base import ImageDataModule
 from lightning_gen.errors import UserError
-from lightning_gen.evaluation import Plan
+from lightning_gen.evaluation import Plan, Scoring, score_directions
 from lightning_gen.models.base import GenerativeModel
-from lightning_gen.tracking import Direction
 
 LINKED = ("data_shape", "num_bits", "num_classes", "num_attributes")
 """What the model is told of its data."""
@@ -39,29 +38,48 @@ class FinalEvaluation:
     Args:
         enabled: whether to evaluate and write result records.
         split: the split that the leaderboard's rows report on.
-        num_samples: N images to draw.
+        num_samples: N images to draw; null for the data set's own N.
+        metrics: of fid, is, kid, prdc, fd_infinity, per_class; null for the data set's own.
+        dialects: whose conventions: tf1 (torch-fidelity), torchmetrics, or both.
         likelihood_samples: k of the likelihood's k-sample bound.
         likelihood_images: the first so many images; null for all.
         seed: keys the noise of samples and likelihoods.
+        standing_statistics: batches of 64 samples from which BatchNorm's statistics are computed anew; 0 to keep those of training.
+        generalization: whether to compare the likelihood with that of training images.
     """
 
     enabled: bool = True
     split: Literal["train", "validation", "test"] = "test"
-    num_samples: int = 5000
+    num_samples: int | None = None
+    metrics: list[str] | None = None
+    dialects: list[str] = field(default_factory=lambda: ["tf1"])
     likelihood_samples: int = 1
     likelihood_images: int | None = None
     seed: int = 0
+    standing_statistics: int = 0
+    generalization: bool = False
 
     def __post_init__(self) -> None:
         """Refuse before training what would be refused after it."""
         try:
-            self.plan()
+            self.plan(Scoring())
         except UserError as error:
             raise UserError(f"final.{error}") from error
 
-    def plan(self) -> Plan:
-        """The same in the words of the evaluation engine."""
-        return Plan(self.split, self.num_samples, self.likelihood_samples, self.likelihood_images, self.seed)
+    def plan(self, scoring: Scoring) -> Plan:
+        """The same in the words of the evaluation engine, with the extractor that ``scoring`` names."""
+        metrics = None if self.metrics is None else tuple(self.metrics)
+        scoring = Scoring(metrics, scoring.extractor, scoring.extractor_weights, dialects=tuple(self.dialects))
+        return Plan(
+            self.split,
+            self.num_samples,
+            self.likelihood_samples,
+            self.likelihood_images,
+            self.seed,
+            scoring=scoring,
+            standing_statistics=self.standing_statistics,
+            generalization=self.generalization,
+        )
 
 
 OPTIONS: list[tuple[str, Any, Any, str]] = [
@@ -126,7 +144,7 @@ class Experiment(LightningCLI):
         # The order of the callbacks: a checkpoint has to hold what the others did to the state.
         parser.add_lightning_class_args(Budget, "budget")
         parser.add_lightning_class_args(EMA, "ema")
-        parser.add_lightning_class_args(PeriodicEvaluation, "evaluation")
+        parser.add_lightning_class_args(GenerativeMetrics, "evaluation")
         parser.add_lightning_class_args(SampleGrid, "samples")
         parser.add_lightning_class_args(ReconstructionGrid, "reconstructions")
         parser.add_lightning_class_args(Checkpoints, "checkpoints")
@@ -179,9 +197,14 @@ class Experiment(LightningCLI):
 
     def _prepare_run(self) -> None:
         config = self.config
+        self.metrics: GenerativeMetrics = self.config_init["evaluation"]
         self.folder = self._folder if isinstance(self._folder, pathlib.Path) else new_run_folder(config["runs"], self._folder)
         self.run_folder = RunFolder(
-            self.folder, self.plain_config(), score_directions(self.datamodule), config["wandb"], config["wandb_project"]
+            self.folder,
+            self.plain_config(),
+            score_directions(self.datamodule, self.metrics.scoring),
+            config["wandb"],
+            config["wandb_project"],
         )
         self.checkpoints: Checkpoints = self.config_init["checkpoints"]
         self.preemption = Preemption(self.checkpoints)
@@ -197,12 +220,6 @@ class Experiment(LightningCLI):
         except (ValueError, MisconfigurationException) as error:
             settings = f"accelerator {config['accelerator']}, devices {config['devices']}"
             raise UserError(f"trainer ({settings}): {' '.join(str(error).split())}") from error
-
-
-def score_directions(data: ImageDataModule) -> dict[str, Direction]:
-    """The scores that runs on this data may log, and which way they are better."""
-    of_samples = {f"FD({data.extractor})": "lower", f"CS({data.extractor})": "higher"} if data.extractor else {}
-    return {**of_samples, "bits/dim": "lower", "nats": "lower"}
 
 
 def _as_list(value: Any) -> Any:

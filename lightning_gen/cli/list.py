@@ -1,4 +1,4 @@
-"""``lightning-gen list``: the models, configurations and data sets that can be named."""
+"""``lightning-gen list``: the models, configurations, data sets and feature extractors that can be named."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Entry = dict[str, Any]
 
 def run(argv: list[str]) -> int:
     """Print what was asked for as tables, or as one JSON object with a list per kind."""
-    parser = Arguments("list", "Show the models, configurations and data sets by name.")
+    parser = Arguments("list", "Show the models, configurations, data sets and feature extractors by name.")
     parser.add_argument("what", nargs="?", choices=[*KINDS], metavar="|".join(KINDS), help="what to show (all of them)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     arguments = parser.parse_args(argv)
@@ -61,6 +61,20 @@ def _data() -> list[Entry]:
     return [{"name": cls.__name__, "summary": cls.summary, "class": class_path(cls)} for cls in classes]
 
 
+def _extractors() -> list[Entry]:
+    from lightning_gen.metrics.extractors import INCEPTION, extractor_names, known_extractors, read_card
+    from lightning_gen.metrics.extractors.inception_weights import FILE_NAME, find_inception_weights
+
+    found = find_inception_weights()
+    inception = f"weights: {found}" if found else f"weights: {FILE_NAME} is downloaded once, when it is asked for by name"
+    entries = [{"name": INCEPTION, "summary": f"Inception-v3 of 2015, the network of FID, IS and KID; {inception}"}]
+    entries += [
+        {"name": name, "summary": f"classifier in the package, trained on {read_card(name)['trained_on']}"} for name in extractor_names()
+    ]
+    known = {entry["name"] for entry in entries} | {"inception-v3-compat"}  # torch-fidelity's name of the first
+    return entries + [{"name": name, "summary": "torch-fidelity's"} for name in known_extractors() if name not in known]
+
+
 def _registered_classes() -> list[type]:
     """The classes of installed packages; one that cannot be loaded is named on stderr and left out."""
     classes = []
@@ -90,4 +104,4 @@ def header(path: Path) -> str:
     return "\n".join(lines)
 
 
-KINDS = {"models": _models, "configs": _configs, "data": _data}
+KINDS = {"models": _models, "configs": _configs, "data": _data, "extractors": _extractors}

@@ -16,6 +16,8 @@ from lightning_gen.data.base import ImageDataModule
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation import Plan, evaluate, is_measurable, require_something_to_measure
 from lightning_gen.evaluation import Progress as Report
+from lightning_gen.evaluation.neighbours import neighbour_sheet
+from lightning_gen.images import save_png
 from lightning_gen.leaderboard.record import ResultRecord, Score, write
 from lightning_gen.leaderboard.text import printable
 from lightning_gen.reporting import describe_checkpoint, make_record, run_of
@@ -27,9 +29,10 @@ def score_checkpoint(path: pathlib.Path, plan: Plan, data: ImageDataModule, devi
     if not is_measurable(model, data):
         raise UserError(f"{path}: {type(model).__name__} has no likelihood, and {data.name} has no feature extractor to score samples with")
     require_something_to_measure(model, plan.num_samples, "num_samples")
+    checkpoint = describe_checkpoint(path)
     with progress_bar(console) as report:
-        evaluation = evaluate(model, data, plan, report)
-    record = make_record(model, data, plan, evaluation, run_of(path), describe_checkpoint(path))
+        evaluation = evaluate(model, data, plan, report, key={"checkpoint": checkpoint.sha256})
+    record = make_record(model, data, plan, evaluation, run_of(path), checkpoint)
     publish(record, console)
     return record
 
@@ -50,8 +53,31 @@ def in_words(score: Score) -> str:
     """``FD(digits-cnn) 1.234 ± 0.010 (real images 0.100)``."""
     sign = "<= " if score.kind not in (None, "exact") else ""
     uncertainty = "" if score.uncertainty is None else f" ± {score.uncertainty:.2g}"
-    floor = "" if score.floor is None else f" (real images {score.floor:.4g})"
-    return printable(f"{score.name} {sign}{score.value:.4g}{uncertainty}{floor}")
+    return printable(f"{score.name} {sign}{score.value:.4g}{uncertainty}{_floor(score)}")
+
+
+def _floor(score: Score) -> str:
+    """What held-out real images get, and how many times that the score is."""
+    if score.floor is None:
+        return ""
+    ratio = f", {score.value / score.floor:.3g}x" if score.better == "lower" and score.floor > 0 else ""
+    return f" (real images {score.floor:.4g}{ratio})"
+
+
+def show_neighbours(
+    path: pathlib.Path, plan: Plan, data: ImageDataModule, device: torch.device, console: Console, num_samples: int
+) -> None:
+    """Write the sheet of samples beside their nearest training images to the run's ``pictures`` folder. Every process calls this."""
+    with progress_bar(console) as report:
+        sheet = neighbour_sheet(load_model(path).to(device), data, plan, num_samples, report)
+    if sheet is not None:
+        file = run_of(path) / "pictures" / f"neighbours-{path.stem}.png"
+        try:
+            file.parent.mkdir(exist_ok=True)
+            save_png(sheet, str(file))
+        except OSError as error:
+            raise UserError(f"{file}: cannot be written ({error.strerror or error})") from error
+        console.print(f"nearest training images of {num_samples} samples: {file}", markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

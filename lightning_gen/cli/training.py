@@ -107,7 +107,7 @@ def _score(experiment: Experiment, folder: pathlib.Path, final: FinalEvaluation)
     if not is_measurable(experiment.model, experiment.datamodule):
         print(f"no scores: {experiment.datamodule.name} has no feature extractor, and the model has no likelihood", file=sys.stderr)
         return
-    plan = final.plan()
+    plan = final.plan(experiment.metrics.scoring)
     console = Console(stderr=True, quiet=not experiment.trainer.is_global_zero)
     device = experiment.trainer.strategy.root_device
     known: dict[int, ResultRecord] = {}

@@ -62,8 +62,12 @@ class ImageDataModule(pl.LightningDataModule):
     """Number of binary attributes that serve as labels; 0 when there are none."""
     native_num_bits: int = 8
     """Bits per pixel when nothing else is asked for."""
-    extractor: str | None = None
-    """The feature extractor that suits these images, for the headline score."""
+    extractors: tuple[str, ...] = ("inception-v3-tf", "cifar-cnn")
+    """The feature extractors that suit these images, best first: samples are scored with the first whose weights are on this machine."""
+    metrics: tuple[str, ...] = ("fid", "is", "kid", "prdc")
+    """The scores of samples when nobody names any."""
+    evaluation_samples: int = 10_000
+    """N, the number of samples to score when nobody names any."""
     preprocessing_arguments: tuple[str, ...] = ()
     """The constructor arguments that change what the images are, hence belong to the protocol of a score."""
 
@@ -108,11 +112,6 @@ class ImageDataModule(pl.LightningDataModule):
         raise NotImplementedError(f"{type(self).__name__} has to implement load(split)")
 
     # What is known before loading.
-
-    @property
-    def headline(self) -> tuple[str, str]:
-        """The score that ranks models of this set, and whether ``lower`` or ``higher`` is better."""
-        return (f"FD({self.extractor})" if self.extractor else self.likelihood_unit), "lower"
 
     @property
     def likelihood_unit(self) -> str:

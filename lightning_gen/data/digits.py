@@ -22,7 +22,9 @@ class Digits(ImageDataModule):
     data_shape = (1, 8, 8)
     num_classes = 10
     native_num_bits = 4
-    extractor = "digits-cnn"
+    extractors = ("digits-cnn",)
+    metrics = ("fid", "is")
+    evaluation_samples = 2000
 
     def load(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         from sklearn.datasets import load_digits

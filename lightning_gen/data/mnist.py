@@ -27,7 +27,8 @@ class MNIST(TorchvisionImages):
     torchvision_class = "MNIST"
     native_shape = (1, 28, 28)
     num_classes = 10
-    extractor: str | None = "mnist-cnn"
+    extractors = ("mnist-cnn",)
+    metrics = ("fid", "is")
     validation_size = 10_000
     expected_files = tuple(f"MNIST/raw/{file}" for file in IDX_FILES)
     preprocessing_arguments = ("padding", *TorchvisionImages.preprocessing_arguments)
@@ -54,5 +55,4 @@ class FashionMNIST(MNIST):
     name = "fashion-mnist"
     summary = "28x28 grey pictures of clothes in 10 classes, 60,000 + 10,000"
     torchvision_class = "FashionMNIST"
-    extractor = None
     expected_files = tuple(f"FashionMNIST/raw/{file}" for file in IDX_FILES)

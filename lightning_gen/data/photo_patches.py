@@ -19,6 +19,7 @@ class PhotoPatches(ImageDataModule):
     name = "photo-patches"
     summary = "32x32 RGB patches of scikit-learn's two photographs, 7100 images, no download"
     data_shape = (3, SIZE, SIZE)
+    evaluation_samples = 2000
 
     def load(self, split: str) -> tuple[np.ndarray, None]:
         from sklearn.datasets import load_sample_images

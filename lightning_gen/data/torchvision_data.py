@@ -40,8 +40,6 @@ class TorchvisionImages(ImageDataModule):
         self.image_size = image_size or height
         self.channels = channels or native_channels
         self.data_shape = (self.channels, self.image_size, self.image_size)
-        if self.data_shape != self.native_shape:
-            self.extractor = None  # it was trained on images of the native shape
 
     def prepare_data(self) -> None:
         """Download what is not there yet."""

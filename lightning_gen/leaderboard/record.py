@@ -18,6 +18,8 @@ from lightning_gen.leaderboard.schema import canonical, decode, parse, to_json
 SCHEMA = 1
 SUFFIX = ".result.json"
 
+Better = Literal["lower", "higher"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
@@ -33,16 +35,18 @@ class Score:
         uncertainty_kind: what the uncertainty is, such as ``standard error over images``.
         floor: the same score between held-out real images.
         kind: for likelihoods, what the number is.
+        details: what belongs beside the number and never ranks it: the two entropies of IS, the curve over N, scores per class, notes.
     """
 
     name: str
     value: float
-    better: Literal["lower", "higher"]
+    better: Better
     protocol: dict[str, Any]
     uncertainty: float | None = None
     uncertainty_kind: str | None = None
     floor: float | None = None
     kind: Literal["exact", "lower bound", "k-sample bound"] | None = None
+    details: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for key in ("dataset", "split"):

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from cli_runs import cut_in_half, execute_with, records, scores
 
-from lightning_gen.cli.evaluation_job import _user_error_in
+from lightning_gen.cli.processes import user_error_in
 from lightning_gen.errors import UserError
 
 SMALL = ("--num_samples", "64", "--likelihood_images", "64")
@@ -106,8 +106,8 @@ def test_more_processes_than_blocks_give_exactly_the_scores_of_one(capfd, bare):
 
 def test_a_complaint_of_another_process_is_found_in_its_traceback():
     report = f"-- Process 1 terminated:\nTraceback:\n  raise UserError\n{UserError.__module__}.UserError: data.root: no usable mnist\n"
-    assert str(_user_error_in(report)) == "data.root: no usable mnist"
-    assert _user_error_in("ValueError: a bug") is None
+    assert str(user_error_in(report)) == "data.root: no usable mnist"
+    assert user_error_in("ValueError: a bug") is None
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_a_run_folder_holds_everything(vae_run):
     assert {path.name.partition("_")[0] for path in (vae_run / "pictures").glob("*.png")} == {"samples", "reconstructions"}
     assert sorted(record["checkpoint"]["kind"] for record in records(vae_run)) == ["best", "last"]
     rows = list(csv.DictReader((vae_run / "metrics.csv").open()))
-    assert {"progress/images", "train/loss", "eval/FD(digits-cnn)", "eval/bits/dim"} <= rows[0].keys()
+    assert {"progress/images", "train/loss", "eval/FD(digits-cnn)", "eval/bits/dim", "full/FD(digits-cnn)"} <= rows[0].keys()
     assert not list(vae_run.rglob("*partial*"))
 
 
@@ -98,7 +98,7 @@ def test_a_conditional_model_trains_and_its_labels_matter(fit, config):
     [
         (["VAE"], ["ToyDensity", "--data.density=two_moons"], True),
         (["GAN"], ["ToyDensity", "--data.density=two_gaussians"], False),
-        (["DCGAN", "--model.width=4"], ["PhotoPatches"], False),
+        (["DCGAN", "--model.width=4"], ["PhotoPatches"], True),
     ],
 )
 def test_other_data_trains_and_what_has_no_measure_says_so(execute, tmp_path, model, data, scored):

@@ -42,7 +42,7 @@ def test_arguments_are_documented(name):
 @pytest.mark.parametrize("name", GENERATED)
 def test_everything_is_known_before_loading(name):
     data = make(name)
-    described = (data.name, data.data_shape, data.num_bits, data.num_classes, data.num_attributes, data.extractor, data.headline)
+    described = (data.name, data.data_shape, data.num_bits, data.num_classes, data.num_attributes, data.extractors, data.metrics)
     assert not data._arrays
     images, labels = data.batch("test", range(3))
     assert images.shape[1:] == tuple(data.data_shape)
@@ -78,14 +78,6 @@ def test_the_protocol_is_the_question_and_not_the_training():
     others += [make("Digits", binarization=kind).protocol("test") for kind in ("threshold", "dynamic", "static")]
     assert len({json.dumps(other) for other in others}) == 6
     assert make("Digits", horizontal_flip=True).specification() != make("Digits").specification()
-
-
-@pytest.mark.parametrize(
-    ("name", "headline"),
-    [("Digits", ("FD(digits-cnn)", "lower")), ("PhotoPatches", ("bits/dim", "lower")), ("ToyDensity", ("nats", "lower"))],
-)
-def test_headline(name, headline):
-    assert make(name).headline == headline
 
 
 @pytest.mark.parametrize("stage", ["fit", "validate", "test", None])

@@ -82,7 +82,7 @@ def test_the_uninterrupted_run_is_what_it_should_be(whole):
     assert [next(iter(state.values()))["step"] for state in (generator, discriminator)] == [4, 8]
     live, average = (found["state_dict"][f"{prefix}generator.project.weight"] for prefix in ("", "ema."))
     assert not torch.equal(live, average)
-    best = found["callbacks"]["PeriodicEvaluation"]
+    best = found["callbacks"]["GenerativeMetrics"]
     assert best["best"] is not None
     assert best["best_images"] == torch.load(find_checkpoint(whole("dcgan", 1)), weights_only=True)[CHECKPOINT_KEY]["images_seen"]
 

@@ -8,10 +8,10 @@ from training_runs import Each, Outcome, Recipe, Scalar, Small, largest_differen
 
 from lightning_gen.callbacks.checkpoints import Checkpoints
 from lightning_gen.callbacks.ema import EMA
-from lightning_gen.callbacks.periodic_evaluation import PeriodicEvaluation
+from lightning_gen.callbacks.generative_metrics import GenerativeMetrics
 from lightning_gen.callbacks.run_folder import RunFolder
 from lightning_gen.data import Digits
-from lightning_gen.evaluation import Plan, evaluate
+from lightning_gen.evaluation import Plan, Scoring, evaluate
 from lightning_gen.models import DCGAN, GAN, VAE
 
 FLOAT64 = {"precision": "64-true"}
@@ -144,7 +144,7 @@ def train_dcgan(rank, world_size, folder, middle):
 
 
 def folder_scores(outcome: Outcome):
-    return [callback.best for callback in outcome.callbacks if isinstance(callback, PeriodicEvaluation)]
+    return [callback.best for callback in outcome.callbacks if isinstance(callback, GenerativeMetrics)]
 
 
 def test_buffers_drift_apart_but_are_equal_in_checkpoints(pool, tmp_path):
@@ -167,14 +167,14 @@ def test_buffers_stay_apart_without_a_checkpoint(pool, tmp_path):
 def best_score(rank, world_size, path):
     from lightning_gen.checkpoint import load_model
 
-    plan = Plan("validation", 128, seed=1)
+    plan = Plan("validation", 128, seed=1, scoring=Scoring(debiased=True))
     return evaluate(load_model(path), Digits(batch_size=64, num_bits=8), plan).scores[0].value
 
 
 def test_buffers_are_equal_before_evaluation(pool, tmp_path):
     """The score during training on two processes is that of the checkpoint on one, although a rank's own buffers were others."""
     (tmp_path / "checkpoints").mkdir()
-    evaluation = PeriodicEvaluation(64, num_samples=128)
+    evaluation = GenerativeMetrics(64, num_samples=128)
     (before, _, (best,)), (before_1, _, (best_1,)) = pool(train_dcgan, str(tmp_path), [evaluation], world_size=2)
     assert largest_difference(before[0], before_1[0]) > 1e-4
     assert best == best_1
@@ -188,7 +188,7 @@ def counts(rank, world_size, batch_size, images, every, folder):
     """After every batch: images and batches seen, whether an interval was crossed; and the run's end."""
     checkpoints = Checkpoints(every)
     look = Each(lambda model: (model.images_seen, model.batches_seen, checkpoints.due(model)))
-    evaluation = PeriodicEvaluation(every, num_samples=2)
+    evaluation = GenerativeMetrics(every, num_samples=4, checkpoint_samples=0)
     recipe = Recipe(GAN, MLP)
     data = Digits(batch_size=batch_size, num_bits=8)
     outcome = train(recipe, world_size, images, [look, evaluation, checkpoints], data, default_root_dir=folder)

@@ -1,0 +1,112 @@
+"""Scores on the validation split during training; the best checkpoint by the data set's headline score."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+
+from lightning_gen.callbacks.checkpoints import Checkpoints, save_checkpoint
+from lightning_gen.callbacks.every import EveryImages
+from lightning_gen.distributed import broadcast_buffers, say
+from lightning_gen.errors import UserError
+from lightning_gen.evaluation import Evaluation, Plan, Scoring, evaluate
+from lightning_gen.models.base import Batch, GenerativeModel
+
+VALIDATION_SEED = 1
+"""Not the seed of the final evaluation, so that "best" is not chosen on the noise that it is reported on."""
+
+
+class GenerativeMetrics(EveryImages):
+    """Evaluates on the validation split every so many images, logs ``eval/<score>`` and saves ``checkpoints/best.ckpt``.
+
+    Between checkpoints the Fréchet distance of few samples is extrapolated to many (``2 FD(N) - FD(N/2)``), so that N does not bias it.
+    Every regular checkpoint is scored by the full protocol instead, logged as ``full/<score>``; those scores alone choose the best, where
+    there are any. Training continues as if nothing had been scored: generators, modes and weights are as before.
+
+    Args:
+        every_images: the interval; 0 for never.
+        num_samples: N images to draw.
+        metrics: of fid, is, kid, prdc, fd_infinity, per_class; null for fid and is.
+        likelihood_images: the first so many validation images; null for all.
+        checkpoint_samples: N of the full protocol at every regular checkpoint; null for the data set's own N, 0 for the small one only.
+        extractor: the feature network; null for the data set's. The final evaluation takes the same one.
+        extractor_weights: a file with its weights, where it can be given one.
+    """
+
+    def __init__(
+        self,
+        every_images: int = 0,
+        num_samples: int = 1000,
+        metrics: list[str] | None = None,
+        likelihood_images: int | None = 1000,
+        checkpoint_samples: int | None = None,
+        extractor: str | None = None,
+        extractor_weights: str | None = None,
+    ) -> None:
+        super().__init__(every_images)
+        if checkpoint_samples is not None and (checkpoint_samples < 0 or checkpoint_samples == 1):
+            raise UserError(f"checkpoint_samples: expected null, 0 or at least 2, got {checkpoint_samples}")
+        self.scoring = Scoring(extractor=extractor, extractor_weights=extractor_weights, floor=False)
+        chosen = None if metrics is None else tuple(metrics)
+        small = dataclasses.replace(self.scoring, metrics=("fid", "is") if chosen is None else chosen, debiased=True)
+        self.plan = Plan("validation", num_samples, likelihood_images=likelihood_images, seed=VALIDATION_SEED, scoring=small)
+        full = dataclasses.replace(self.scoring, metrics=chosen)
+        self.full_plan = Plan("validation", checkpoint_samples, seed=VALIDATION_SEED, scoring=full)
+        if 0 < num_samples < 4:
+            raise UserError(f"num_samples: a debiased distance needs at least 4, or 0 for no scores of samples, got {num_samples}")
+        self.best: float | None = None
+        self.best_images: int | None = None
+        self._said = False
+
+    def on_train_batch_end(self, trainer: pl.Trainer, model: GenerativeModel, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Evaluate when the interval is crossed, by the full protocol where a checkpoint is due too."""
+        if self.scores_checkpoints(trainer) and any(checkpoints.due(model) for checkpoints in _checkpoints(trainer)):
+            self.evaluate(trainer, model, "full")
+        elif self.due(model):
+            self.evaluate(trainer, model, "eval")
+
+    def scores_checkpoints(self, trainer: pl.Trainer) -> bool:
+        """Whether regular checkpoints are scored by the full protocol."""
+        regular = any(checkpoints.every_images for checkpoints in _checkpoints(trainer))
+        return regular and self.every_images > 0 and self.full_plan.num_samples != 0
+
+    def evaluate(self, trainer: pl.Trainer, model: GenerativeModel, kind: Literal["eval", "full"]) -> Evaluation:
+        """Score, log, and save the model when it is the best so far. Every rank has to call this."""
+        broadcast_buffers(model)
+        evaluation = evaluate(model, trainer.datamodule, self.full_plan if kind == "full" else self.plan)
+        row = {f"{kind}/{score.name}": score.value for score in evaluation.scores} | {"progress/images": model.images_seen}
+        for logger in trainer.loggers:
+            logger.log_metrics(row, step=model.batches_seen)
+        if kind == "full" or not self.scores_checkpoints(trainer):
+            self._keep_best(trainer, model, evaluation)
+        return evaluation
+
+    def _keep_best(self, trainer: pl.Trainer, model: GenerativeModel, evaluation: Evaluation) -> None:
+        name, better = evaluation.headline
+        value = evaluation.value(name)
+        if value is None and not self._said:
+            say(f"evaluation: {name} cannot be computed for this model and evaluation.num_samples, so there is no best checkpoint")
+            self._said = True
+        if value is not None and self._improves(value, better):
+            self.best, self.best_images = value, model.images_seen
+            save_checkpoint(trainer, model, "best")
+
+    def _improves(self, value: float, better: str) -> bool:
+        if not math.isfinite(value):
+            return False
+        return self.best is None or (value < self.best if better == "lower" else value > self.best)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best score so far, which a resumed run has to beat."""
+        return {"best": self.best, "best_images": self.best_images}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the best score so far."""
+        self.best, self.best_images = state["best"], state["best_images"]
+
+
+def _checkpoints(trainer: pl.Trainer) -> list[Checkpoints]:
+    return [callback for callback in trainer.callbacks if isinstance(callback, Checkpoints)]

@@ -1,0 +1,318 @@
+"""From features to scores: every metric of samples against real images, with its uncertainty, its floor, and what it was computed from."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from lightning_gen.distributed import say
+from lightning_gen.errors import UserError, did_you_mean
+from lightning_gen.evaluation.extraction import FeatureSet
+from lightning_gen.evaluation.references import Reference
+from lightning_gen.leaderboard.record import Better, Score
+from lightning_gen.metrics.accumulators import Arithmetic, GroupSums
+from lightning_gen.metrics.classifier_score import ClassifierScore, grouped_classifier_score
+from lightning_gen.metrics.dialects import Dialect
+from lightning_gen.metrics.extractors.base import Extractor
+from lightning_gen.metrics.extrapolation import fd_infinity, smallest_count
+from lightning_gen.metrics.frechet import GaussianStatistics, debiased_distance, frechet_distance
+from lightning_gen.metrics.inception_score import InceptionScore
+from lightning_gen.metrics.manifold import manifold_scores
+
+INCEPTION_NAMES = {"FD": "FID", "CS": "IS", "KD": "KID", "FD-infinity": "FID-infinity"}
+"""What scores are called when, and only when, the network is Inception with its official weights."""
+
+DIRECTIONS: dict[str, Better] = {
+    "FD": "lower",
+    "CS": "higher",
+    "KD": "lower",
+    "FD-infinity": "lower",
+    "FD per class": "lower",
+    "precision": "higher",
+    "recall": "higher",
+    "density": "higher",
+    "coverage": "higher",
+}
+"""Every kind of score, and which way it is better."""
+
+
+def score_name(kind: str, extractor: str, *, is_inception: bool, dialect: str = "tf1") -> str:
+    """``FID``, ``FD(mnist-cnn)``, ``precision(inception-v3-tf)``, ``IS[torchmetrics]``."""
+    plain = INCEPTION_NAMES[kind] if is_inception and kind in INCEPTION_NAMES else f"{kind}({extractor})"
+    return plain if dialect == "tf1" else f"{plain}[{dialect}]"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How features are turned into scores.
+
+    Args:
+        extractor: the network's name, for the scores' names.
+        is_inception: whether scores may be called FID, IS and KID.
+        dialect: whose conventions.
+        arithmetic: exact sums, or plain float64 ones.
+        exact: the Fréchet distance by singular values, which loses no digits where covariances are nearly singular.
+        debiased: the Fréchet distance extrapolated from N and N/2, for small N during training.
+        protocol: what the scores share of their question.
+    """
+
+    extractor: str
+    is_inception: bool
+    dialect: Dialect
+    arithmetic: Arithmetic = "fast"
+    exact: bool = False
+    debiased: bool = False
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, extractor: Extractor, **options: Any) -> Setting:
+        """The setting for an extractor's features."""
+        return cls(extractor.name, extractor.is_inception, **options)
+
+    def name(self, kind: str) -> str:
+        """A score's full name."""
+        return score_name(kind, self.extractor, is_inception=self.is_inception, dialect=self.dialect.name)
+
+
+class Comparison:
+    """Samples beside real images, with what several metrics share computed once.
+
+    Args:
+        samples: the features to score.
+        reference: the real images; None where no metric needs them.
+        setting: how.
+        errors: whether to compute uncertainties, curves and scores per class too.
+    """
+
+    def __init__(self, samples: FeatureSet, reference: Reference | None, setting: Setting, errors: bool = True) -> None:
+        self.samples = samples
+        self.reference = reference
+        self.setting = setting
+        self.errors = errors
+
+    @cached_property
+    def sums(self) -> GroupSums:
+        """Sums of the samples' features, per group of images."""
+        return GroupSums(self.samples.features, self.samples.name, self.setting.arithmetic)
+
+    @cached_property
+    def real(self) -> Reference:
+        """The reference, which a metric needs."""
+        if self.reference is None:
+            raise UserError("reference: expected real images to compare with, got none")
+        return self.reference
+
+    def real_features(self, metric: str) -> Any:
+        """The reference's features; refused where only their mean and covariance are known."""
+        if self.real.features is None:
+            raise UserError(f"metrics: {metric} needs the features of the real images; {self.real.name} has their mean and covariance only")
+        return self.real.features
+
+    def distance(self, gaussian: GaussianStatistics) -> float:
+        """The Fréchet distance of some of the samples to the reference."""
+        return frechet_distance(gaussian, self.real.gaussian, exact=self.setting.exact)
+
+    @cached_property
+    def error(self) -> dict[str, Any]:
+        """The standard error of the Fréchet distance, and what it is."""
+        return jackknife(lambda group: self.distance(self.sums.gaussian({*self.sums.groups} - {group})), self.sums) if self.errors else {}
+
+    def score(self, kind: str, value: float, **options: Any) -> Score:
+        """A score with its full name and protocol."""
+        protocol = {**self.setting.protocol, **options.pop("protocol", {})}
+        return Score(name=self.setting.name(kind), value=float(value), better=DIRECTIONS[kind], protocol=protocol, **options)
+
+
+# The metrics: a comparison to one or several scores.
+
+
+def fid(c: Comparison) -> list[Score]:
+    """The Fréchet distance, with the error of its value by a jackknife over groups of images."""
+    if c.setting.debiased:
+        value = debiased_distance(torch.from_numpy(c.samples.features[:]), c.real.gaussian)
+        return [c.score("FD", value, protocol={"debiased": "2 FD(N) - FD(N/2)"}, details=_about_sizes(c))]
+    return [c.score("FD", c.distance(c.sums.gaussian()), details=_about_sizes(c), **c.error)]
+
+
+FEWER_THAN_FEATURES = "the distance is far too large, compare it with its floor"
+
+
+def _about_sizes(c: Comparison) -> dict[str, Any]:
+    """What a reader has to know of the numbers of images."""
+    width = c.samples.features.shape[1]
+    details: dict[str, Any] = {"features": width, "reference_images": c.real.card.get("count")}
+    notes = []
+    if c.samples.count <= width:
+        notes.append(f"{c.samples.count} samples span less than the {width} features: {FEWER_THAN_FEATURES}")
+    count = details["reference_images"]
+    if count is not None and count <= width:
+        notes.append(f"{count} real images span less than the {width} features: {FEWER_THAN_FEATURES}")
+    return details | ({"notes": notes} if notes else {})
+
+
+def inception_score(c: Comparison) -> list[Score]:
+    """IS for Inception; for every other classifier the score over all images at once, which has no split luck."""
+    if c.samples.logits is None:
+        raise UserError(f"metrics: is needs a classifier; extractor {c.setting.extractor!r} gives features only")
+    if c.setting.is_inception or c.setting.extractor.startswith("inception"):
+        return [_inception_score_in_splits(c)]
+    result = grouped_classifier_score(c.samples.logits, c.setting.arithmetic)
+    error = {} if result.stderr is None or not c.errors else {"uncertainty": result.stderr, "uncertainty_kind": _jackknife_of(c.sums)}
+    return [c.score("CS", result.score, details=_entropies(result), **error)]
+
+
+def _entropies(result: ClassifierScore | InceptionScore) -> dict[str, Any]:
+    """The two entropies whose difference is the log of the score in one split, in nats."""
+    return {"entropy_of_y": result.marginal_entropy, "entropy_of_y_given_x": result.conditional_entropy}
+
+
+def _inception_score_in_splits(c: Comparison) -> Score:
+    assert c.samples.logits is not None
+    result = c.setting.dialect.inception_score(c.samples.logits)
+    details = _entropies(result) | {"std_over_permutations": result.seed_spread}
+    spread = {"uncertainty": result.std, "uncertainty_kind": "std over 10 splits"} if c.errors else {}
+    return c.score("CS", result.mean, protocol={"splits": 10}, details=details, **spread)
+
+
+def kid(c: Comparison) -> list[Score]:
+    """The kernel distance over random subsets, with the error of the whole estimate in closed form."""
+    result = c.setting.dialect.kernel_distance(c.samples.features, c.real_features("kid"))
+    protocol = {"subsets": 100, "subset_size": result.subset_size}
+    error = {"uncertainty": result.stderr, "uncertainty_kind": "standard error of MMD² in closed form"} if c.errors else {}
+    return [c.score("KD", result.mean, protocol=protocol, details={"std_over_subsets": result.std}, **error)]
+
+
+def prdc(c: Comparison) -> list[Score]:
+    """Precision and recall of nearest neighbour balls, density and coverage."""
+    result = manifold_scores(c.samples.features, c.real_features("prdc"))
+    neighbours = {"precision": 3, "recall": 3, "density": 5, "coverage": 5}
+    return [c.score(name, getattr(result, name), protocol={"neighbours": k}) for name, k in neighbours.items()]
+
+
+def infinity(c: Comparison) -> list[Score]:
+    """The Fréchet distance extrapolated to infinitely many samples, from nested parts of the samples."""
+    smallest = smallest_count(c.samples.features.shape[1])
+    curve = [(count, c.distance(c.sums.gaussian(groups))) for count, groups in _nested_parts(c.sums) if count >= smallest]
+    error = c.error.get("uncertainty")
+    fit = fd_infinity([count for count, _ in curve], [value for _, value in curve], smallest, error)
+    if fit is None:
+        raise UserError(
+            f"metrics: fd_infinity needs 3 of 10 nested parts of at least {smallest} samples each; expected at least "
+            f"{math.ceil(smallest / 0.8)} samples, got {c.samples.count}"
+        )
+    uncertainty = {} if fit.stderr is None else {"uncertainty": fit.stderr, "uncertainty_kind": "standard error of the fit"}
+    return [c.score("FD-infinity", fit.value, details={"curve": [[n, value] for n, value in curve]}, **uncertainty)]
+
+
+def _nested_parts(sums: GroupSums) -> list[tuple[int, list[int]]]:
+    """The first 1, 2, ... groups with the number of their images."""
+    parts = [sums.groups[: number + 1] for number in range(len(sums.groups))]
+    return [(int(sums.counts[part].sum()), part) for part in parts]
+
+
+def per_class(c: Comparison) -> list[Score]:
+    """The Fréchet distance of the samples of each class to the real images of that class; the value is their mean."""
+    ours, theirs = c.samples.labels, c.real.labels
+    if ours is None or theirs is None or ours.ndim != 1 or theirs.ndim != 1:
+        raise UserError(
+            "metrics: per_class needs class labels of the samples (a conditional model, a folder per class) and of the real images"
+        )
+    real = c.real_features("per_class")
+    common = sorted({*ours.tolist()} & {*theirs.tolist()})
+    values = {str(label): _distance_within(c, np.flatnonzero(ours == label), real, np.flatnonzero(theirs == label)) for label in common}
+    if not values:
+        raise UserError("metrics: per_class found no class that both the samples and the real images have")
+    return [c.score("FD per class", float(np.mean([*values.values()])), details={"per_class": values})]
+
+
+def _distance_within(c: Comparison, ours: np.ndarray, real: Any, theirs: np.ndarray) -> float:
+    ours_here, theirs_here = (GroupSums(part, c.samples.name, c.setting.arithmetic) for part in (c.samples.features[ours], real[theirs]))
+    return frechet_distance(ours_here.gaussian(), theirs_here.gaussian(), exact=c.setting.exact)
+
+
+METRICS: dict[str, Callable[[Comparison], list[Score]]] = {
+    "fid": fid,
+    "is": inception_score,
+    "kid": kid,
+    "prdc": prdc,
+    "fd_infinity": infinity,
+    "per_class": per_class,
+}
+"""Every metric of samples, by the name that ``--metrics`` takes."""
+
+ALIASES = {"fd": "fid", "cs": "is", "kd": "kid"}
+
+
+def metric_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Names as a user writes them, checked, without repetition."""
+    chosen = [ALIASES.get(name.strip().lower(), name.strip().lower()) for name in names]
+    for name in chosen:
+        if name not in METRICS:
+            raise UserError(f"metrics: unknown metric {name!r}; {did_you_mean(name, [*METRICS, *ALIASES])}")
+    return tuple(dict.fromkeys(chosen))
+
+
+def scores_of(
+    samples: FeatureSet, reference: Reference | None, metrics: Sequence[str], setting: Setting, floor: Mapping[str, float] | None = None
+) -> list[Score]:
+    """The scores of samples, in the order of the metrics. One that these images cannot have is left out, in one line.
+
+    Args:
+        samples: their features.
+        reference: the real images.
+        metrics: as :func:`metric_names` gives them.
+        setting: how.
+        floor: scores of held-out real images, by name.
+
+    Raises:
+        UserError: none of the metrics can be had.
+    """
+    scores, failed = _computed(Comparison(samples, reference, setting), metrics)
+    if failed and not scores:
+        raise next(iter(failed.values()))
+    for name, error in failed.items():
+        say(f"no {name}: {error}")
+    return [with_floor(score, (floor or {}).get(score.name)) for score in scores]
+
+
+def _computed(comparison: Comparison, metrics: Sequence[str]) -> tuple[list[Score], dict[str, UserError]]:
+    """The scores, and what is wrong where there are none."""
+    scores: list[Score] = []
+    failed: dict[str, UserError] = {}
+    for name in metrics:
+        try:
+            scores += METRICS[name](comparison)
+        except UserError as error:
+            failed[name] = error
+    return scores, failed
+
+
+def values_of(samples: FeatureSet, reference: Reference | None, metrics: Sequence[str], setting: Setting) -> dict[str, float]:
+    """The values alone, by name: what a floor is made of. A metric that these images cannot have is left out."""
+    scores, _ = _computed(Comparison(samples, reference, setting, errors=False), metrics)
+    return {score.name: score.value for score in scores}
+
+
+def with_floor(score: Score, floor: float | None) -> Score:
+    """The score with the same one of held-out real images beside it."""
+    return score if floor is None else dataclasses.replace(score, floor=floor)
+
+
+def jackknife(without: Callable[[int], float], sums: GroupSums) -> dict[str, Any]:
+    """Delete-one-group jackknife standard error (Efron, 1982), and what it is; nothing for fewer than three groups."""
+    if len(sums.groups) < 3 or sums.count - int(sums.counts.max()) < 2:
+        return {}
+    values = np.array([without(group) for group in sums.groups])
+    error = math.sqrt((len(values) - 1) / len(values) * float(((values - values.mean()) ** 2).sum()))
+    return {"uncertainty": error, "uncertainty_kind": _jackknife_of(sums)}
+
+
+def _jackknife_of(sums: GroupSums) -> str:
+    return f"jackknife over {len(sums.groups)} groups of images"
