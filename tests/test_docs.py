@@ -4,6 +4,7 @@ import glob
 import json
 import pathlib
 import re
+import runpy
 import shlex
 import sys
 
@@ -16,6 +17,7 @@ from lightning_gen.cli import main
 ROOT = pathlib.Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 GUIDE = (DOCS / "add_a_model.md").read_text()
+METRICS = (DOCS / "metrics.md").read_text()
 
 
 def blocks(text: str, mark: str) -> list[tuple[str, str]]:
@@ -69,6 +71,16 @@ def test_the_guide_to_a_new_model_works(user, capsys):
 
 def _read(path: pathlib.Path) -> dict:
     return json.loads(path.read_text())
+
+
+def test_the_commands_and_the_call_of_the_page_on_scores_work(user, capsys):
+    write_files(METRICS)
+    for words in commands(METRICS):
+        run(words)
+    capsys.readouterr()
+    runpy.run_path("score_my_images.py")
+    printed = capsys.readouterr().out
+    assert [line.partition("(")[0] for line in printed.splitlines()] == ["FD", "precision", "recall", "density", "coverage"]
 
 
 def test_nothing_runs_without_trust(user, capsys):

@@ -8,6 +8,9 @@ import torch
 from lightning_gen.callbacks.ema import EMA
 from lightning_gen.data import Digits
 from lightning_gen.evaluation import Plan, evaluate
+from lightning_gen.evaluation.arithmetic import exact_arithmetic
+from lightning_gen.metrics.accumulators import GroupSums
+from lightning_gen.metrics.extractors import build_extractor
 from lightning_gen.models import DCGAN, VAE
 from lightning_gen.models.base import GenerativeModel
 from lightning_gen.noise import IndexedNoise, StepNoise
@@ -66,3 +69,25 @@ def test_scores_on_cuda_agree_with_scores_on_the_cpu():
     on_cuda = evaluate(model.to("cuda"), data, plan)
     for ours, theirs in zip(on_cpu.scores, on_cuda.scores, strict=True):
         assert theirs.value == pytest.approx(ours.value, rel=1e-3)
+
+
+@pytest.mark.parametrize("arithmetic", ["fast", "reference"])
+@pytest.mark.parametrize("dialect", ["tf1", "torchmetrics"])
+def test_inception_on_cuda_agrees_with_the_cpu_and_repeats_its_bits(arithmetic, dialect):
+    from inception_weights import inception_weights_file, photo_patches
+
+    options = {"weights": inception_weights_file(), "arithmetic": arithmetic, "dialect": dialect}
+    on_cpu, on_cuda = (build_extractor("inception-v3-tf", device, **options) for device in ("cpu", "cuda"))
+    images = photo_patches(70)
+    with exact_arithmetic():
+        expected, found, again = on_cpu(images), on_cuda(images), on_cuda(images)
+    for ours, theirs, repeated in zip(found, expected, again, strict=True):
+        assert (ours.cpu() - theirs).norm() <= 1e-4 * theirs.norm()
+        assert torch.equal(ours, repeated)
+
+
+def test_sums_on_cuda_have_the_bits_of_the_cpu():
+    features = torch.randn(3000, 300).numpy()
+    on_cpu, on_cuda = (GroupSums(features, device=device).gaussian() for device in ("cpu", "cuda"))
+    assert torch.equal(on_cpu.mean, on_cuda.mean)
+    assert torch.equal(on_cpu.covariance, on_cuda.covariance)

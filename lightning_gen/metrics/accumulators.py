@@ -30,7 +30,7 @@ MOST_BITS = 30
 FEWEST_BITS = 8
 """Coarser than 2^-8, the rounding shows in a distance (1e-3 in one of 54 for Inception features)."""
 
-CHUNK = 512
+CHUNK = 128
 """Rows that are multiplied at once."""
 
 IN_MEMORY = 256
@@ -110,7 +110,10 @@ class GroupSums:
         for group in groups:
             group_sum, group_outer = self._group(group)
             total += group_sum
-            outer = group_outer.clone() if outer is None else outer.add_(group_outer)
+            if outer is None:  # its own memory: what comes from a file is ours, what is kept is not
+                outer = group_outer.clone() if group in self._sums else group_outer
+            else:
+                outer.add_(group_outer)
             del group_outer
         assert outer is not None
         if self.bits is None:
@@ -147,8 +150,10 @@ class GroupSums:
         """A group's sums in units of 2^-b and 2^-2b, on the CPU."""
         total = torch.zeros(self.num_features, dtype=torch.float64, device=self.device)
         outer = torch.zeros(self.num_features, self.num_features, dtype=torch.float64, device=self.device)
+        # One buffer for all chunks: memory that is asked for and given back again and again stays with the process.
+        buffer = torch.empty(CHUNK, self.num_features, dtype=torch.float64, device=self.device)
         for rows in self._chunks(group):
-            values = torch.from_numpy(rows).to(self.device, torch.float64)
+            values = buffer[: len(rows)].copy_(torch.from_numpy(rows))
             if self.bits is not None:
                 values.mul_(2.0**self.bits).round_()
             total += values.sum(0)

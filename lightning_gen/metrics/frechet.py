@@ -154,7 +154,7 @@ def _nuclear_norm(x: GaussianStatistics, y: GaussianStatistics) -> Tensor:
         return _root_trace(_lower_product(factor @ many.covariance_matrix(), factor.T))
     known, other = (x, y) if x.root is not None and y.root is None else (y, x)
     root = known.symmetric_root()
-    return _root_trace(_lower_product(root @ other.covariance_matrix(), root))
+    return _root_trace(_congruence(root, other.covariance_matrix()))
 
 
 def _by_singular_values(x: GaussianStatistics, y: GaussianStatistics) -> Tensor:
@@ -173,6 +173,15 @@ def _lower_product(a: Tensor, b: Tensor, size: int = 256) -> Tensor:
     for start in range(0, len(a), size):
         stop = start + size
         torch.mm(a[start:stop], b[:, :stop], out=product[start:stop, :stop])
+    return product
+
+
+def _congruence(root: Tensor, covariance: Tensor, size: int = 128) -> Tensor:
+    """The lower triangle of ``root @ covariance @ root`` in block rows, without the first product as a whole; what is above is undefined."""
+    product = torch.zeros_like(root)
+    for start in range(0, len(root), size):
+        stop = start + size
+        torch.mm(root[start:stop] @ covariance, root[:, :stop], out=product[start:stop, :stop])
     return product
 
 

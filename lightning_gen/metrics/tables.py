@@ -37,7 +37,8 @@ class FileTable:
 
     def __getitem__(self, key: Any) -> np.ndarray:
         # Mapped anew each time: pages that were read do not count as this process's memory for longer than the copy takes.
-        return np.array(np.memmap(self.path, "<f4", "r", shape=self.shape)[key])
+        rows = np.memmap(self.path, "<f4", "r", shape=self.shape)[key]
+        return np.array(rows) if isinstance(key, slice) else np.asarray(rows)  # an array of indices has copied already
 
     def create(self) -> None:
         """Reserve the file's room on the disk."""
