@@ -228,7 +228,8 @@ def of_ours(metrics: list[str], folder: pathlib.Path, count: int) -> tuple[float
     from lightning_gen.evaluation.arithmetic import one_thread
     from lightning_gen.evaluation.extraction import FeatureSet
     from lightning_gen.evaluation.references import load
-    from lightning_gen.evaluation.scores import Setting, scores_of
+    from lightning_gen.evaluation.scores import scores_of
+    from lightning_gen.evaluation.setting import Setting
     from lightning_gen.metrics.dialects import dialect
 
     warm_up()

@@ -21,8 +21,7 @@ from lightning_gen.errors import UserError
 IMAGES = "progress/images"
 """The key of images seen over all ranks: a column of every row, and the x-axis of W&B."""
 
-SCORE_PREFIXES = ("eval", "full")
-"""Scores of few samples during training, and those of the full protocol at checkpoints."""
+SCORE_PREFIXES = ("eval", "full")  # few samples during training; the full protocol at checkpoints
 
 Direction = Literal["lower", "higher"]
 """Which way a score is better."""

@@ -21,7 +21,7 @@ from lightning_gen.evaluation.plan import Scoring
 from lightning_gen.evaluation.real_images import RealImages, real_images
 from lightning_gen.evaluation.references import Reference, describe, reference_folder
 from lightning_gen.evaluation.samples import Samples, check_image_size, opened
-from lightning_gen.evaluation.scores import INCEPTION_NAMES
+from lightning_gen.evaluation.setting import INCEPTION_NAMES
 from lightning_gen.evaluation.sources import Source
 from lightning_gen.evaluation.streams import ImageStream
 from lightning_gen.leaderboard.record import Score

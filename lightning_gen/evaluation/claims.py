@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lightning_gen.errors import UserError, did_you_mean
-from lightning_gen.evaluation.scores import ALIASES, INCEPTION_NAMES
+from lightning_gen.evaluation.scores import ALIASES
+from lightning_gen.evaluation.setting import INCEPTION_NAMES
 from lightning_gen.leaderboard.record import Score
 
 KINDS = {

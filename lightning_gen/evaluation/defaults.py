@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lightning_gen.data.base import ImageDataModule
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation.plan import Headline, Scoring
-from lightning_gen.evaluation.scores import DIRECTIONS, score_name
+from lightning_gen.evaluation.setting import DIRECTIONS, score_name
 from lightning_gen.images import is_image
 from lightning_gen.leaderboard.record import Better
 from lightning_gen.metrics.extractors import INCEPTION, find_inception_weights

@@ -19,7 +19,8 @@ from lightning_gen.evaluation.cache import cache_root, fingerprint, work_folder
 from lightning_gen.evaluation.extraction import FeatureSet, Observer, Report, extract
 from lightning_gen.evaluation.plan import Scoring
 from lightning_gen.evaluation.references import Reference, describe, reference_of
-from lightning_gen.evaluation.scores import Setting, scores_of, values_of
+from lightning_gen.evaluation.scores import scores_of, values_of
+from lightning_gen.evaluation.setting import Setting
 from lightning_gen.evaluation.streams import ImageStream
 from lightning_gen.leaderboard.record import Score
 from lightning_gen.metrics.dialects import dialect

@@ -177,7 +177,7 @@ def _lower_product(a: Tensor, b: Tensor, size: int = 256) -> Tensor:
 
 
 def _congruence(root: Tensor, covariance: Tensor, size: int = 128) -> Tensor:
-    """The lower triangle of ``root @ covariance @ root`` in block rows, without the first product as a whole; what is above is undefined."""
+    """The lower triangle of ``root @ covariance @ root`` in block rows, never the first product as a whole; what is above is undefined."""
     product = torch.zeros_like(root)
     for start in range(0, len(root), size):
         stop = start + size

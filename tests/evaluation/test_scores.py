@@ -9,7 +9,8 @@ import torch
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation.extraction import FeatureSet
 from lightning_gen.evaluation.references import Reference
-from lightning_gen.evaluation.scores import METRICS, Setting, metric_names, score_name, scores_of, values_of
+from lightning_gen.evaluation.scores import METRICS, metric_names, scores_of, values_of
+from lightning_gen.evaluation.setting import Setting, score_name
 from lightning_gen.metrics.accumulators import GroupSums
 from lightning_gen.metrics.dialects import dialect
 from lightning_gen.metrics.extrapolation import fd_infinity
