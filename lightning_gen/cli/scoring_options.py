@@ -6,6 +6,9 @@ import argparse
 from typing import Any
 
 
+BOTH = "tf1,torchmetrics"
+
+
 def add_network_options(parser: argparse.ArgumentParser) -> None:
     """Which network, and whose conventions."""
     parser.add_argument("--extractor", metavar="NAME", help="feature network (default: the data set's; 'lightning-gen list extractors')")
@@ -17,7 +20,7 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
 def add_metric_options(parser: argparse.ArgumentParser) -> None:
     """Which scores of samples, and how."""
     parser.add_argument("--metrics", metavar="M,...", help="of fid, is, kid, prdc, fd_infinity, per_class (default: the data set's)")
-    parser.add_argument("--dialect", default="tf1", metavar="D,...", help="tf1 (torch-fidelity), torchmetrics, or both (default: tf1)")
+    parser.add_argument("--dialect", default="tf1", metavar="D,...", help="tf1 (torch-fidelity), torchmetrics, or 'both' (default: tf1)")
     parser.add_argument("--exact", action="store_true", help="Frechet distance by singular values, to the last digit; slower")
     parser.add_argument("--no_floor", action="store_true", help="do not score held-out real images beside the samples")
 
@@ -29,7 +32,7 @@ def scoring_arguments(options: argparse.Namespace) -> dict[str, Any]:
         "extractor": options.extractor,
         "extractor_weights": options.extractor_weights,
         "layer": options.layer,
-        "dialects": tuple(options.dialect.split(",")),
+        "dialects": tuple((BOTH if options.dialect == "both" else options.dialect).split(",")),
         "arithmetic": options.arithmetic,
         "exact": options.exact,
         "floor": not options.no_floor,

@@ -87,6 +87,28 @@ def test_no_samples_leaves_the_likelihood(evaluate, bare):
     assert scores(evaluate(bare, "--num_samples", "0", "--likelihood_images", "64")).keys() == {"bits/dim"}
 
 
+def test_metrics_dialects_and_arithmetic_are_chosen_by_name(evaluate, bare):
+    options = ["--num_samples", "130", "--likelihood_images", "64", "--metrics", "FID,kid,prdc", "--dialect", "both", "--no_floor"]
+    found = evaluate(bare, *options)
+    kinds = ["FD", "KD", "precision", "recall", "density", "coverage"]
+    names = [f"{kind}(digits-cnn){dialect}" for dialect in ("", "[torchmetrics]") for kind in kinds]
+    assert [score["name"] for score in found["scores"]] == [*names, "bits/dim"]
+    assert all(score["floor"] is None for score in found["scores"])
+    assert found["headline"] == "FD(digits-cnn)"
+    again = evaluate(bare, *options, "--arithmetic", "reference", "--exact")
+    assert scores(again)["FD(digits-cnn)"] == pytest.approx(scores(found)["FD(digits-cnn)"], rel=1e-6)
+    assert scores(again) != scores(found)
+
+
+def test_generalisation_and_neighbours_come_when_asked_for(execute, vae_copy):
+    options = ["--generalization", "--neighbours", "3", "--json"]
+    outcome = execute("evaluate", vae_copy, *SMALL, *options)
+    assert outcome.code == 0, outcome.err
+    assert "bits/dim gap" in scores(json.loads(outcome.out))
+    assert (vae_copy / "pictures" / "neighbours-best.png").is_file()
+    assert "nearest training images of 3 samples" in outcome.err
+
+
 def test_two_processes_give_exactly_the_scores_of_one(capfd, bare):
     options = ["evaluate", bare, "--num_samples", "160", "--likelihood_images", "100", "--json"]
     one, two = (execute_with(capfd, [*options, "--devices", devices]) for devices in (1, 2))
@@ -124,6 +146,16 @@ def test_a_complaint_of_another_process_is_found_in_its_traceback():
         (["--likelihood_images", "0"], ["likelihood_images", "at least 1", "got 0"]),
         (["--trust", "no_such_module"], ["--trust no_such_module", "cannot be imported"]),
         (["--wieghts", "live"], ["--wieghts", "did you mean '--weights'?"]),
+        (["--metrics", "fidd"], ["metrics: unknown metric 'fidd'", "did you mean 'fid'?"]),
+        (["--dialect", "torchmetric"], ["dialect 'torchmetric'", "did you mean 'torchmetrics'?"]),
+        (["--dialect", ""], ["dialect ''", "unknown"]),
+        (["--extractor", "digit-cnn"], ["extractor 'digit-cnn'", "did you mean 'digits-cnn'?"]),
+        (["--extractor", "digits-cnn", "--layer", "64"], ["layer", "'digits-cnn' takes none", "'64'"]),
+        (["--extractor_weights", "nowhere.pth"], ["weights", "nowhere.pth"]),
+        (["--arithmetic", "quick"], ["--arithmetic", "'quick'", "'fast'"]),
+        (["--standing_statistics", "3"], ["standing_statistics", "VAE has no BatchNorm layers"]),
+        (["--neighbours", "-1"], ["--neighbours", "got -1"]),
+        (["--metrics", "per_class"], ["per_class", "class labels"]),
     ],
 )
 def test_a_bad_option_is_one_line(refused, vae_copy, options, words):

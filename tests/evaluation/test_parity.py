@@ -75,24 +75,13 @@ def test_the_fast_forward_and_exact_sums_give_torch_fidelitys_distance(tmp_path)
     assert found["CS"].value == pytest.approx(expected["inception_score_mean"], rel=1e-4)
 
 
-@pytest.mark.parametrize("layer", ["64"])
-def test_with_more_images_than_features_the_distance_agrees_to_six_digits(tmp_path, layer):
-    samples, real, *_ = two_sets(tmp_path, 80)
-    expected = theirs(samples, real, 80, fid=True, feature_layer_fid=layer)["frechet_inception_distance"]
-    found = {key: ours(samples, real, metrics=("fid",), layer=layer, **options)["FD"].value for key, options in VARIANTS.items()}
-    assert found["reference"] == pytest.approx(expected, rel=1e-6)
-    assert found["exact"] == pytest.approx(found["reference"], rel=1e-9)
-    assert found["fast"] == pytest.approx(expected, rel=1e-4)
-
-
 VARIANTS = {"reference": {}, "exact": {"exact": True}, "fast": {"arithmetic": "fast"}}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("layer", ["192"])
-def test_also_for_the_192_features_of_the_second_block(tmp_path, layer):
-    samples, real, *_ = two_sets(tmp_path, 250)
-    expected = theirs(samples, real, 250, fid=True, feature_layer_fid=layer)["frechet_inception_distance"]
+@pytest.mark.parametrize(("layer", "count"), [("64", 80), pytest.param("192", 250, marks=pytest.mark.slow)])
+def test_with_more_images_than_features_the_distance_agrees_to_six_digits(tmp_path, layer, count):
+    samples, real, *_ = two_sets(tmp_path, count)
+    expected = theirs(samples, real, count, fid=True, feature_layer_fid=layer)["frechet_inception_distance"]
     found = {key: ours(samples, real, metrics=("fid",), layer=layer, **options)["FD"].value for key, options in VARIANTS.items()}
     assert found["reference"] == pytest.approx(expected, rel=1e-6)
     assert found["exact"] == pytest.approx(found["reference"], rel=1e-9)
