@@ -60,6 +60,9 @@ def _floor(score: Score) -> str:
     """What held-out real images get, and how many times that the score is."""
     if score.floor is None:
         return ""
+    images = score.details.get("floor_images")
+    if images not in (None, score.protocol.get("num_samples")):
+        return f" ({images} real images {score.floor:.4g})"  # a distance of another number of images: no ratio
     ratio = f", {score.value / score.floor:.3g}x" if score.better == "lower" and score.floor > 0 else ""
     return f" (real images {score.floor:.4g}{ratio})"
 

@@ -21,6 +21,7 @@ from lightning_gen.evaluation.plan import Scoring
 from lightning_gen.evaluation.real_images import RealImages, real_images
 from lightning_gen.evaluation.references import Reference, describe, reference_folder
 from lightning_gen.evaluation.samples import Samples, check_image_size, opened
+from lightning_gen.evaluation.scores import Floor
 from lightning_gen.evaluation.setting import INCEPTION_NAMES
 from lightning_gen.evaluation.sources import Source
 from lightning_gen.evaluation.streams import ImageStream
@@ -203,28 +204,31 @@ def _score(
 ) -> Verdict:
     checks = ImageChecks(stream.name, stream.count)
     verdict = Verdict(stream.name, stream.count, real.name, [], world_size=world_size())
-    for number, judge in enumerate(judges):
+    first: Judge | None = None
+    for judge in judges:
         judge.extractor.prepare(stream.shape)
         require_inception(claims, judge.extractor.name, judge.extractor.is_inception)
         _require_same_network(real, judge, stream.shape)
+        if not (metrics := judge.own_metrics(judge.scoring.metrics or (), first, stream.shape)):
+            continue
         reference = real.stored if real.stream is None else judge.reference(real.stream)
-        metrics = judge.scoring.metrics or ()
         # The first pass over the images looks at them, too.
-        observe = None if number else checks.add
-        floor = _floor(real, judge, stream.count, reference)
+        observe = checks.add if first is None else None
+        floor = _floor(real, judge, stream.count, reference, metrics)
         verdict.scores.extend(judge.scores(stream, reference, metrics, protocol, floor=floor, observe=observe))
-        if not number:
+        if first is None:
+            first = judge
             verdict.warnings.extend([*checks.warnings(judge.extractor.device), *_warnings(stream, real, judge)])
     verdict.claims.extend(compare(claims, verdict.scores, judge.extractor.name))
     return verdict
 
 
-def _floor(real: RealImages, judge: Judge, count: int, reference: Reference | None) -> dict[str, float]:
+def _floor(real: RealImages, judge: Judge, count: int, reference: Reference | None, metrics: tuple[str, ...]) -> Floor | None:
     """The scores of as many real images that are not in the reference, where there are any."""
     held_out = real.held_out(count) if judge.scoring.floor else None
     if held_out is None or real.stream is None:
-        return {}
-    return judge.floor(held_out, real.stream, reference, judge.scoring.metrics or ())
+        return None
+    return judge.floor(held_out, real.stream, reference, metrics)
 
 
 def _require_same_network(real: RealImages, judge: Judge, shape: tuple[int, ...]) -> None:

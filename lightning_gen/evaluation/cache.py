@@ -16,13 +16,13 @@ from filelock import FileLock, Timeout
 
 from lightning_gen import distributed
 from lightning_gen.data.base import default_root
-from lightning_gen.distributed import broadcast_from_first, say
+from lightning_gen.distributed import broadcast_from_first, on_first_rank, say, say_once
 from lightning_gen.leaderboard.schema import canonical
 
 KEPT_SECONDS = 14 * 24 * 3600
 """How long the features of a killed evaluation wait to be taken up again."""
 
-FORMAT = 1
+FORMAT = 2
 """Part of every key: raise it when what is stored changes its meaning."""
 
 
@@ -35,6 +35,24 @@ def cache_root() -> pathlib.Path:
 def fingerprint(content: dict[str, Any]) -> str:
     """The name under which something that is determined by plain data is kept."""
     return hashlib.sha256(canonical({"format": FORMAT, **content}).encode()).hexdigest()[:24]
+
+
+def cache_is_writable() -> bool:
+    """Whether references can be kept, on every rank; a cache that cannot be written to is said once and done without."""
+
+    def attempt() -> bool:
+        folder = cache_root() / "references"
+        probe = folder / f".writable-{os.getpid()}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            say_once(f"{folder}: cannot be written to ({error.strerror}); reference statistics are computed for this once")
+            return False
+        return True
+
+    return on_first_rank(attempt)
 
 
 @contextlib.contextmanager

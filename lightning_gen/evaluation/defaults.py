@@ -38,7 +38,7 @@ def choose(data: ImageDataModule, scoring: Scoring) -> Choice:
     for number, name in enumerate(data.extractors):
         if name != INCEPTION or find_inception_weights(scoring.extractor_weights) is not None:
             return Choice(name, _missing(name) if number else None)
-    return Choice(None, "no feature extractor has its weights on this machine")
+    return Choice(None, "no feature extractor has its weights on this machine" if data.extractors else None)
 
 
 def _missing(used: str) -> str:

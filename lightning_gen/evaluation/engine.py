@@ -80,12 +80,16 @@ def score_samples(
     metrics = data.metrics if scoring.metrics is None else scoring.metrics
     samples = Timed(model_stream(model, plan.num_samples, plan.seed, _identity(model, plan, key)))
     real, held_out = split_stream(data, plan.split), _held_out(data, plan)
+    first: Judge | None = None
     for name in scoring.dialects:
         judge = Judge.build(scoring, name, model.device, progress)
+        if not (asked := judge.own_metrics(metrics, first, samples.stream.shape)):
+            continue
         reference = judge.reference(real)
-        floor = {} if held_out is None else judge.floor(held_out, real, reference, metrics)
-        evaluation.scores += judge.scores(samples.stream, reference, metrics, _protocol(data, plan), floor=floor)
-        if name == scoring.dialects[0]:
+        floor = None if held_out is None else judge.floor(held_out, real, reference, asked)
+        evaluation.scores += judge.scores(samples.stream, reference, asked, _protocol(data, plan), floor=floor)
+        if first is None:
+            first = judge
             evaluation.headline = judge.setting(samples.stream.shape, {}).name("FD"), "lower"
     evaluation.samples_per_second = broadcast_from_first(samples.per_second())
 

@@ -39,12 +39,14 @@ class FeatureSet:
         features: ``(N, d)``.
         logits: ``(N, K)``; None when the extractor is no classifier.
         labels: classes ``(N,)``, where there are any.
+        class_names: the name of each label.
     """
 
     name: str
     features: Rows = field(repr=False)
     logits: Rows | None = field(repr=False)
     labels: np.ndarray | None = field(default=None, repr=False)
+    class_names: tuple[str, ...] | None = None
 
     @property
     def count(self) -> int:
@@ -85,7 +87,7 @@ def extract(
         report(block.stop, stream.count)
     if not bool((distributed.global_sum(seen) == 1).all()):
         raise RuntimeError(f"{stream.name}: some images were extracted twice or never")
-    return FeatureSet(stream.name, labels=stream.labels, **store.tables(stream.name))
+    return FeatureSet(stream.name, labels=stream.labels, class_names=stream.class_names, **store.tables(stream.name))
 
 
 def _drawn(stream: ImageStream, block: range, device: torch.device) -> Tensor:

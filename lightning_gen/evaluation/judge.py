@@ -12,15 +12,14 @@ from typing import Any
 
 import torch
 
-from lightning_gen.distributed import broadcast_from_first, on_first_rank, rank
-from lightning_gen.errors import UserError
+from lightning_gen.distributed import broadcast_from_first, on_first_rank, rank, say_once
 from lightning_gen.evaluation.arithmetic import one_thread
 from lightning_gen.evaluation.cache import cache_root, fingerprint, work_folder
 from lightning_gen.evaluation.extraction import FeatureSet, Observer, Report, extract
 from lightning_gen.evaluation.plan import Scoring
 from lightning_gen.evaluation.references import Reference, describe, reference_of
-from lightning_gen.evaluation.scores import scores_of, values_of
-from lightning_gen.evaluation.setting import Setting
+from lightning_gen.evaluation.scores import Floor, scores_of, values_of
+from lightning_gen.evaluation.setting import Setting, is_split
 from lightning_gen.evaluation.streams import ImageStream
 from lightning_gen.leaderboard.record import Score
 from lightning_gen.metrics.dialects import dialect
@@ -74,6 +73,12 @@ class Judge:
             protocol={**protocol, **self.extractor.protocol_for(shape), "dialect": self.dialect_name},
         )
 
+    def own_metrics(self, metrics: Sequence[str], first: Judge | None, shape: tuple[int, ...]) -> tuple[str, ...]:
+        """The metrics that are not the same numbers as under the first dialect: all of them where the images are resized differently."""
+        if first is None or self.extractor.protocol_for(shape) != first.extractor.protocol_for(shape):
+            return tuple(metrics)
+        return tuple(name for name in metrics if name == "kid" or (name == "is" and is_split(self.extractor.name)))
+
     def reference(self, real: ImageStream) -> Reference | None:
         """The reference of real images; None but on rank 0."""
         return reference_of(real, self.extractor, self.scoring.arithmetic, self._report(f"reference: {real.name}"))
@@ -85,7 +90,7 @@ class Judge:
         metrics: Sequence[str],
         protocol: Mapping[str, Any],
         *,
-        floor: Mapping[str, float] | None = None,
+        floor: Floor | None = None,
         observe: Observer | None = None,
     ) -> list[Score]:
         """The scores of samples, on every rank."""
@@ -93,15 +98,16 @@ class Judge:
         with self._features(samples, self._report(samples.name), observe) as features, one_thread():
             return on_first_rank(lambda: scores_of(features, reference, metrics, setting, floor))
 
-    def floor(self, held_out: ImageStream, real: ImageStream, reference: Reference | None, metrics: Sequence[str]) -> dict[str, float]:
-        """The same scores of held-out real images, by name, on every rank; kept on disk, since they never change."""
+    def floor(self, held_out: ImageStream, real: ImageStream, reference: Reference | None, metrics: Sequence[str]) -> Floor:
+        """The same scores of held-out real images, on every rank; kept on disk, since they never change."""
         path = self._floor_file(held_out, real, metrics)
         known = broadcast_from_first(_read_floor(path) if rank() == 0 else None)
         if known is not None:
-            return known
+            return Floor(known, held_out.count)
         setting = self.setting(held_out.shape, {"dataset": real.name, "split": ""})
         with self._features(held_out, self._report(f"real images: {held_out.name}"), None) as features, one_thread():
-            return on_first_rank(lambda: _written(path, values_of(features, reference, metrics, setting)))
+            values = on_first_rank(lambda: _written(path, values_of(features, reference, metrics, setting)))
+        return Floor(values, held_out.count)
 
     def _floor_file(self, held_out: ImageStream, real: ImageStream, metrics: Sequence[str]) -> pathlib.Path | None:
         contents = [describe(stream, self.extractor, self.scoring.arithmetic) for stream in (held_out, real)]
@@ -144,5 +150,5 @@ def _written(path: pathlib.Path | None, values: dict[str, float]) -> dict[str, f
             partial.write_text(json.dumps(values))
             os.replace(partial, path)
         except OSError as error:
-            raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+            say_once(f"{path.parent}: cannot be written to ({error.strerror or error}); the floor is computed anew next time")
     return values

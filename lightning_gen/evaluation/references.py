@@ -18,7 +18,8 @@ from lightning_gen import __version__
 from lightning_gen.checkpoint import sha256
 from lightning_gen.distributed import broadcast_from_first, on_first_rank, rank, say
 from lightning_gen.errors import UserError
-from lightning_gen.evaluation.cache import cache_root, fingerprint, work_folder
+from lightning_gen.evaluation.arithmetic import one_thread
+from lightning_gen.evaluation.cache import cache_is_writable, cache_root, fingerprint, work_folder
 from lightning_gen.evaluation.extraction import FeatureSet, Report, extract
 from lightning_gen.evaluation.streams import ImageStream
 from lightning_gen.metrics.accumulators import Arithmetic, GroupSums
@@ -45,6 +46,7 @@ class Reference:
         card: what defines it, and the hashes of its files.
         features: ``(N, d)``; None where only statistics are known.
         labels: classes ``(N,)``; None where there are none.
+        class_names: the name of each label.
     """
 
     name: str
@@ -52,13 +54,14 @@ class Reference:
     card: Card
     features: Rows | None = field(default=None, repr=False)
     labels: np.ndarray | None = field(default=None, repr=False)
+    class_names: tuple[str, ...] | None = None
 
 
 def reference_of(stream: ImageStream, extractor: Extractor, arithmetic: Arithmetic, report: Report) -> Reference | None:
     """The reference of a stream of real images, from the disk or computed by all processes and kept; None but on rank 0."""
     extractor.prepare(stream.shape)
     content = describe(stream, extractor, arithmetic)
-    if content is None:
+    if content is None or not cache_is_writable():
         return on_rank_0_only(_from_features(extract(stream, extractor, None, report), {}, arithmetic, extractor.device))
     folder = reference_folder(content)
     held = load(folder) if rank() == 0 else None
@@ -77,9 +80,15 @@ def describe(stream: ImageStream, extractor: Extractor, arithmetic: Arithmetic) 
 
     A dialect shows in the network's resize alone.
     """
-    if stream.key is None:
+    if stream.key is None or not getattr(extractor, "has_identity", True):
         return None
-    return {"images": stream.key, "count": stream.count, "network": extractor.protocol_for(stream.shape), "arithmetic": arithmetic}
+    return {
+        "images": stream.key,
+        "shape": list(stream.shape),
+        "count": stream.count,
+        "network": extractor.protocol_for(stream.shape),
+        "arithmetic": arithmetic,
+    }
 
 
 def reference_folder(content: Card) -> pathlib.Path:
@@ -93,11 +102,14 @@ def on_rank_0_only(reference: Reference) -> Reference | None:
 
 
 def _from_features(features: FeatureSet, content: Card, arithmetic: Arithmetic, device: torch.device) -> Reference:
-    gaussian = GroupSums(features.features, features.name, arithmetic, device).gaussian()
-    if gaussian.rows is None:
-        gaussian = dataclasses.replace(gaussian, root=symmetric_root(gaussian.covariance_matrix()))
-    card = {"name": features.name, "content": content, "count": features.count, "num_features": features.features.shape[1]}
-    return Reference(features.name, gaussian, card, features.features, features.labels)
+    with one_thread():
+        gaussian = GroupSums(features.features, features.name, arithmetic, device).gaussian()
+        if gaussian.rows is None:
+            gaussian = dataclasses.replace(gaussian, root=symmetric_root(gaussian.covariance_matrix()))
+    names = None if features.class_names is None else [*features.class_names]
+    sizes = {"count": features.count, "num_features": features.features.shape[1]}
+    card = {"name": features.name, "content": content, **sizes, "class_names": names}
+    return Reference(features.name, gaussian, card, features.features, features.labels, features.class_names)
 
 
 # On disk: a folder that appears complete, by a rename.
@@ -171,4 +183,5 @@ def _read(folder: pathlib.Path, card: Card) -> Reference:
             rows = torch.from_numpy(features[:]).to(torch.float64)
             gaussian = GaussianStatistics(int(arrays["count"]), mean, None, rows=rows)
     labels = np.load(folder / LABELS, allow_pickle=False) if (folder / LABELS).is_file() else None
-    return Reference(card["name"], gaussian, card, features, labels)
+    names = None if card["class_names"] is None else tuple(card["class_names"])
+    return Reference(card["name"], gaussian, card, features, labels, names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +16,7 @@ from lightning_gen.distributed import say
 from lightning_gen.errors import UserError, did_you_mean
 from lightning_gen.evaluation.extraction import FeatureSet
 from lightning_gen.evaluation.references import Reference
-from lightning_gen.evaluation.setting import DIRECTIONS, Setting
+from lightning_gen.evaluation.setting import DIRECTIONS, Setting, is_split
 from lightning_gen.leaderboard.record import Score
 from lightning_gen.metrics.accumulators import GroupSums
 from lightning_gen.metrics.classifier_score import ClassifierScore, grouped_classifier_score
@@ -71,7 +72,21 @@ class Comparison:
     def score(self, kind: str, value: float, **options: Any) -> Score:
         """A score with its full name and protocol."""
         protocol = {**self.setting.protocol, **options.pop("protocol", {})}
+        options["details"] = {"arithmetic": self.setting.arithmetic, **options.get("details", {})}
         return Score(name=self.setting.name(kind), value=float(value), better=DIRECTIONS[kind], protocol=protocol, **options)
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What held-out real images get: no generator can be expected to do better.
+
+    Args:
+        values: name of each score -> its value.
+        images: how many images they were; a distance of fewer images is larger.
+    """
+
+    values: Mapping[str, float]
+    images: int
 
 
 # The metrics: a comparison to one or several scores.
@@ -92,6 +107,7 @@ def _about_sizes(c: Comparison) -> dict[str, Any]:
     """What a reader has to know of the numbers of images."""
     width = c.samples.features.shape[1]
     details: dict[str, Any] = {"features": width, "reference_images": c.real.card.get("count")}
+    details |= {"exact": True} if c.setting.exact else {}
     notes = []
     if c.samples.count <= width:
         notes.append(f"{c.samples.count} samples span less than the {width} features: {FEWER_THAN_FEATURES}")
@@ -105,7 +121,7 @@ def inception_score(c: Comparison) -> list[Score]:
     """IS for Inception; for every other classifier the score over all images at once, which has no split luck."""
     if c.samples.logits is None:
         raise UserError(f"metrics: is needs a classifier; extractor {c.setting.extractor!r} gives features only")
-    if c.setting.is_inception or c.setting.extractor.startswith("inception"):
+    if is_split(c.setting.extractor):
         return [_inception_score_in_splits(c)]
     result = grouped_classifier_score(c.samples.logits, c.setting.arithmetic)
     error = {} if result.stderr is None or not c.errors else {"uncertainty": result.stderr, "uncertainty_kind": _jackknife_of(c.sums)}
@@ -162,18 +178,28 @@ def _nested_parts(sums: GroupSums) -> list[tuple[int, list[int]]]:
 
 
 def per_class(c: Comparison) -> list[Score]:
-    """The Fréchet distance of the samples of each class to the real images of that class; the value is their mean."""
-    ours, theirs = c.samples.labels, c.real.labels
-    if ours is None or theirs is None or ours.ndim != 1 or theirs.ndim != 1:
+    """The Fréchet distance of the samples of each class to the real images of the class of that name; the value is their mean."""
+    ours, theirs = _classes(c.samples), _classes(c.real)
+    if ours is None or theirs is None:
         raise UserError(
-            "metrics: per_class needs class labels of the samples (a conditional model, a folder per class) and of the real images"
+            "metrics: per_class needs class labels of the samples (a conditional model, a folder per class) and the real images"
         )
     real = c.real_features("per_class")
-    common = sorted({*ours.tolist()} & {*theirs.tolist()})
-    values = {str(label): _distance_within(c, np.flatnonzero(ours == label), real, np.flatnonzero(theirs == label)) for label in common}
+    values = {name: _distance_within(c, ours[name], real, theirs[name]) for name in ours if name in theirs}
     if not values:
-        raise UserError("metrics: per_class found no class that both the samples and the real images have")
-    return [c.score("FD per class", float(np.mean([*values.values()])), details={"per_class": values})]
+        raise UserError(f"metrics: per_class found no class that both sets have; the samples' begin with {', '.join([*ours][:3])}")
+    missing = sorted({*ours, *theirs} - {*values})
+    notes = {"notes": [f"not compared, for want of a counterpart: {', '.join(missing)}"]} if missing else {}
+    return [c.score("FD per class", float(np.mean([*values.values()])), details={"per_class": values} | notes)]
+
+
+def _classes(images: FeatureSet | Reference) -> dict[str, np.ndarray] | None:
+    """The indices of the images of each class, by its name; None without classes."""
+    if images.labels is None or images.labels.ndim != 1:
+        return None
+    names = images.class_names
+    present = sorted({*images.labels.tolist()})
+    return {str(label) if names is None else names[label]: np.flatnonzero(images.labels == label) for label in present}
 
 
 def _distance_within(c: Comparison, ours: np.ndarray, real: Any, theirs: np.ndarray) -> float:
@@ -204,7 +230,7 @@ def metric_names(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def scores_of(
-    samples: FeatureSet, reference: Reference | None, metrics: Sequence[str], setting: Setting, floor: Mapping[str, float] | None = None
+    samples: FeatureSet, reference: Reference | None, metrics: Sequence[str], setting: Setting, floor: Floor | None = None
 ) -> list[Score]:
     """The scores of samples, in the order of the metrics. One that these images cannot have is left out, in one line.
 
@@ -213,7 +239,7 @@ def scores_of(
         reference: the real images.
         metrics: as :func:`metric_names` gives them.
         setting: how.
-        floor: scores of held-out real images, by name.
+        floor: scores of held-out real images.
 
     Raises:
         UserError: none of the metrics can be had.
@@ -223,7 +249,7 @@ def scores_of(
         raise next(iter(failed.values()))
     for name, error in failed.items():
         say(f"no {name}: {error}")
-    return [with_floor(score, (floor or {}).get(score.name)) for score in scores]
+    return [with_floor(score, floor) for score in scores]
 
 
 def _computed(comparison: Comparison, metrics: Sequence[str]) -> tuple[list[Score], dict[str, UserError]]:
@@ -244,9 +270,11 @@ def values_of(samples: FeatureSet, reference: Reference | None, metrics: Sequenc
     return {score.name: score.value for score in scores}
 
 
-def with_floor(score: Score, floor: float | None) -> Score:
+def with_floor(score: Score, floor: Floor | None) -> Score:
     """The score with the same one of held-out real images beside it."""
-    return score if floor is None else dataclasses.replace(score, floor=floor)
+    if floor is None or score.name not in floor.values:
+        return score
+    return dataclasses.replace(score, floor=floor.values[score.name], details={**score.details, "floor_images": floor.images})
 
 
 def jackknife(without: Callable[[int], float], sums: GroupSums) -> dict[str, Any]:

@@ -34,6 +34,11 @@ def score_name(kind: str, extractor: str, *, is_inception: bool, dialect: str = 
     return plain if dialect == "tf1" else f"{plain}[{dialect}]"
 
 
+def is_split(extractor: str) -> bool:
+    """Whether a network's score of its classes is the mean over 10 splits, as Inception's is by custom."""
+    return extractor.startswith("inception")
+
+
 @dataclass(frozen=True)
 class Setting:
     """How features are turned into scores.

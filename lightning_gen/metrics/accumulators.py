@@ -1,8 +1,9 @@
 r"""Sums of features that do not depend on order, batches, threads or processes: exact fixed-point sums in float64.
 
-A value is rounded to a multiple of :math:`2^{-b}` and summed as an integer. float64 holds integers exactly up to :math:`2^{53}`, so
-addition is associative and every way of adding gives the same bits. b is chosen from the largest feature and the number of images, so that
-no sum can get larger; by Cauchy and Schwarz the diagonal of the sum of outer products bounds all of it, and it is checked afterwards.
+A feature is moved by the middle of its range and rounded to a multiple of :math:`2^{-b}`, then summed as an integer. float64 holds integers
+exactly up to :math:`2^{53}`, so addition is associative and every way of adding gives the same bits. b is chosen from the widest range and
+the number of images, so that no sum can get larger; by Cauchy and Schwarz the diagonal of the sum of outer products bounds all of it, and it
+is checked afterwards.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import math
 import pathlib
 import tempfile
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -20,15 +22,12 @@ from torch import Tensor
 from lightning_gen.errors import UserError
 from lightning_gen.metrics.frechet import GaussianStatistics
 from lightning_gen.metrics.rows import Rows
-from lightning_gen.noise import BLOCK
+from lightning_gen.noise import philox
 
 NUM_GROUPS = 10
-"""Groups of images for error bars and for the curve over N; block b belongs to group b mod 10, which mixes the classes of a sorted set."""
+"""Groups of images for error bars and for the curve over N."""
 
 LARGEST_EXACT = 2**53
-MOST_BITS = 30
-FEWEST_BITS = 8
-"""Coarser than 2^-8, the rounding shows in a distance (1e-3 in one of 54 for Inception features)."""
 
 CHUNK = 128
 """Rows that are multiplied at once."""
@@ -39,29 +38,32 @@ IN_MEMORY = 256
 Arithmetic = Literal["fast", "reference"]
 
 
+@cache
 def group_of(count: int) -> np.ndarray:
-    """The group of each image index."""
-    return np.arange(count) // BLOCK % NUM_GROUPS
+    """The group of each image index: groups of one size (give or take one image), at random, whatever the order of the images means."""
+    groups = philox("evaluation", "groups").permutation(count) % NUM_GROUPS
+    groups.setflags(write=False)
+    return groups
 
 
-def fixed_bits(features: Rows, name: str) -> int:
-    """The largest b with which no sum of products of these features reaches 2^53.
+def fixed_point(features: Rows, name: str) -> tuple[np.ndarray, int]:
+    """The middle of each feature's range, and the largest b with which no sum of products of moved features reaches 2^53.
 
     Raises:
-        UserError: a feature is not finite, or so large beside the number of images that fewer than 8 bits remain.
+        UserError: a feature is not finite.
     """
-    largest = 0.0
+    low, high = np.full(features.shape[1], np.inf), np.full(features.shape[1], -np.inf)
     for start in range(0, len(features), CHUNK):
-        peak = float(np.abs(features[start : start + CHUNK]).max(initial=0))
-        if not math.isfinite(peak):
+        rows = features[start : start + CHUNK]
+        if not np.isfinite(rows).all():
             raise UserError(f"{name}: a feature is not finite")
-        largest = max(largest, peak)
-    # Half a unit of rounding is added to the largest feature; 1 is for the final +.
-    room = (math.log2(LARGEST_EXACT) - math.log2(max(len(features), 1))) / 2 - math.log2(max(largest, 2.0**-MOST_BITS)) - 0.01
-    bits = min(math.floor(room), MOST_BITS)
-    if bits < FEWEST_BITS:
-        raise UserError(f"{name}: features up to {largest:.3g} are too large for exact sums over {len(features)} images")
-    return bits
+        low, high = np.minimum(low, rows.min(0)), np.maximum(high, rows.max(0))
+    widest = float((high - low).max(initial=0)) / 2
+    if widest == 0:
+        return (low + high) / 2, 0
+    # The rounding adds half a unit to the widest; a hundredth of a bit is more than that.
+    room = (math.log2(LARGEST_EXACT) - math.log2(len(features))) / 2 - math.log2(widest) - 0.01
+    return (low + high) / 2, math.floor(room)
 
 
 class GroupSums:
@@ -79,7 +81,11 @@ class GroupSums:
         self.num_features = features.shape[1]
         self.name = name
         self.device = torch.device(device)
-        self.bits = fixed_bits(features, name) if arithmetic == "fast" else None
+        self.bits: int | None = None
+        self.shift = torch.zeros(self.num_features, dtype=torch.float64)
+        if arithmetic == "fast":
+            middle, self.bits = fixed_point(features, name)
+            self.shift = torch.from_numpy(middle)
         self.groups = sorted({*group_of(len(features)).tolist()})
         self.counts = np.bincount(group_of(len(features)), minlength=NUM_GROUPS)
         self._sums: dict[int, tuple[Tensor, Tensor]] = {}
@@ -100,12 +106,12 @@ class GroupSums:
             rows = torch.from_numpy(self.features[np.flatnonzero(np.isin(group_of(self.count), chosen))]).to(torch.float64)
             return GaussianStatistics(count, rows.mean(0), None, rows=rows)
         total, outer = self._total(chosen)
-        mean = total / count
-        outer.addr_(mean, mean, alpha=-count).div_(count - 1)
-        return GaussianStatistics(count, mean, outer)
+        centre = total / count
+        outer.addr_(centre, centre, alpha=-count).div_(count - 1)
+        return GaussianStatistics(count, centre + self.shift, outer)
 
     def _total(self, groups: list[int]) -> tuple[Tensor, Tensor]:
-        """Sum and sum of outer products over groups, in units of 1, on the CPU."""
+        """Sum and sum of outer products of the moved features over groups, in units of 1, on the CPU."""
         total, outer = torch.zeros(self.num_features, dtype=torch.float64), None
         for group in groups:
             group_sum, group_outer = self._group(group)
@@ -139,8 +145,11 @@ class GroupSums:
         if self._scratch is None:
             self._scratch = tempfile.TemporaryDirectory(prefix="lightning-gen-sums-")
         file = self._file(group)
-        np.save(file.with_suffix(".sum.npy"), total.numpy())
-        np.save(file, outer.numpy())
+        try:
+            np.save(file.with_suffix(".sum.npy"), total.numpy())
+            np.save(file, outer.numpy())
+        except OSError as error:
+            raise UserError(f"{file.parent}: sums of features cannot be written ({error.strerror or error})") from error
 
     def _file(self, group: int) -> pathlib.Path:
         assert self._scratch is not None
@@ -150,12 +159,13 @@ class GroupSums:
         """A group's sums in units of 2^-b and 2^-2b, on the CPU."""
         total = torch.zeros(self.num_features, dtype=torch.float64, device=self.device)
         outer = torch.zeros(self.num_features, self.num_features, dtype=torch.float64, device=self.device)
+        shift = self.shift.to(self.device)
         # One buffer for all chunks: memory that is asked for and given back again and again stays with the process.
         buffer = torch.empty(CHUNK, self.num_features, dtype=torch.float64, device=self.device)
         for rows in self._chunks(group):
             values = buffer[: len(rows)].copy_(torch.from_numpy(rows))
             if self.bits is not None:
-                values.mul_(2.0**self.bits).round_()
+                values.sub_(shift).mul_(2.0**self.bits).round_()
             total += values.sum(0)
             outer.addmm_(values.T, values)
         return total.cpu(), outer.cpu()

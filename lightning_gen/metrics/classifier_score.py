@@ -22,7 +22,7 @@ class ClassifierScore:
 
     Args:
         score: between 1 and the number of classes, higher is better.
-        stderr: jackknife over 10 groups of images; None when there is only one.
+        stderr: jackknife over 10 groups of images; None for fewer than three.
         marginal_entropy: H(y) in nats: how evenly the classes occur.
         conditional_entropy: E H(y|x) in nats: how unsure the classifier is.
     """
@@ -51,7 +51,7 @@ def classifier_score(count: float, sum_p: Tensor, sum_p_log_p: float) -> float:
 
 
 def grouped_classifier_score(logits: Rows, arithmetic: Arithmetic = "fast") -> ClassifierScore:
-    """The score in one split, with a jackknife error bar over the groups ``(index // 64) % 10`` that have images.
+    """The score in one split, with a jackknife error bar over the groups of :func:`~lightning_gen.metrics.accumulators.group_of`.
 
     Args:
         logits: ``(N, K)``, row i of image i.
@@ -65,7 +65,7 @@ def grouped_classifier_score(logits: Rows, arithmetic: Arithmetic = "fast") -> C
     sum_p, sum_p_log_p = (sums[0] for sums in probability_sums(logits, [groups], NUM_GROUPS, arithmetic))
     others = [np.arange(NUM_GROUPS) != group for group in np.flatnonzero(counts)]
     stderr = None
-    if len(others) > 1:
+    if len(others) > 2:
         scores = [classifier_score(counts[keep].sum(), sum_p[keep].sum(0), float(sum_p_log_p[keep].sum())) for keep in others]
         stderr = math.sqrt((len(scores) - 1) * np.var(scores))
     total = (len(logits), sum_p.sum(0), float(sum_p_log_p.sum()))

@@ -15,6 +15,7 @@ from lightning_gen.data import Digits, ToyDensity
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation import Plan, Scoring, evaluate, require_something_to_measure
 from lightning_gen.evaluation.streams import split_stream
+from lightning_gen.metrics.accumulators import group_of
 from lightning_gen.metrics.extractors import build_extractor, in_domain
 from lightning_gen.metrics.extractors.base import Extractor
 from lightning_gen.models import DCGAN, GAN, VAE
@@ -108,8 +109,8 @@ def features(images):
 
 
 def jackknife(statistic, count):
-    """Leaves out every tenth block of 64."""
-    group = np.arange(count) // 64 % 10
+    """Leaves out every tenth of the images."""
+    group = group_of(count)
     values = np.array([statistic(group != left_out) for left_out in range(10) if (group == left_out).any()])
     return math.sqrt((len(values) - 1) / len(values) * ((values - values.mean()) ** 2).sum())
 
@@ -136,7 +137,7 @@ def test_scores_of_samples_are_those_of_an_independent_computation(kind, split, 
     assert classifier.value == pytest.approx(numpy_classifier_score(p), rel=1e-6)
     assert classifier.floor == pytest.approx(numpy_classifier_score(held_out_p), rel=1e-6)
     assert classifier.uncertainty == pytest.approx(jackknife(lambda kept: numpy_classifier_score(p[kept]), count), rel=1e-4)
-    assert frechet.uncertainty_kind == classifier.uncertainty_kind == "jackknife over 5 groups of images"
+    assert frechet.uncertainty_kind == classifier.uncertainty_kind == "jackknife over 10 groups of images"
     assert (frechet.better, classifier.better) == ("lower", "higher")
     assert math.exp(classifier.details["entropy_of_y"] - classifier.details["entropy_of_y_given_x"]) == pytest.approx(classifier.value)
 
@@ -324,7 +325,7 @@ def test_a_likelihood_given_the_labels_answers_another_question_than_one_without
 
 
 def test_an_uncertainty_that_cannot_be_had_is_not_explained():
-    scores = evaluate(VAE([1, 8, 8], num_bits=4, likelihood="DiscretizedLogistic"), Digits(batch_size=64), Plan(num_samples=64)).scores
+    scores = evaluate(VAE([1, 8, 8], num_bits=4, likelihood="DiscretizedLogistic"), Digits(batch_size=64), Plan(num_samples=2)).scores
     assert [score.uncertainty_kind for score in scores if score.uncertainty is None] == [None, None]
 
 

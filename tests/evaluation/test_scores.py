@@ -1,5 +1,6 @@
 """What is made of features: names, protocols, notes, scores per class; each number against its plain definition."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -9,9 +10,9 @@ import torch
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation.extraction import FeatureSet
 from lightning_gen.evaluation.references import Reference
-from lightning_gen.evaluation.scores import METRICS, metric_names, scores_of, values_of
+from lightning_gen.evaluation.scores import METRICS, Floor, metric_names, scores_of, values_of
 from lightning_gen.evaluation.setting import Setting, score_name
-from lightning_gen.metrics.accumulators import GroupSums
+from lightning_gen.metrics.accumulators import GroupSums, group_of
 from lightning_gen.metrics.dialects import dialect
 from lightning_gen.metrics.extrapolation import fd_infinity
 from lightning_gen.metrics.frechet import GaussianStatistics, frechet_distance
@@ -87,7 +88,7 @@ def test_the_distance_says_how_many_images_it_is_from():
     few, many = one("fid", samples(5), reference(400)), one("fid", samples(300), reference(400))
     assert "5 samples span less than the 6 features" in few.details["notes"][0]
     assert "notes" not in many.details
-    assert many.details == {"features": 6, "reference_images": 400}
+    assert many.details == {"arithmetic": "fast", "features": 6, "reference_images": 400}
     small = one("fid", samples(300), reference(6))
     assert "6 real images span less than the 6 features" in small.details["notes"][0]
 
@@ -101,7 +102,7 @@ def test_reference_arithmetic_and_the_exact_route_agree_with_the_default():
 def test_the_distance_at_infinity_is_fitted_to_nested_parts_with_its_curve():
     whole = samples(640)
     found = one("fd_infinity", whole, reference(400))
-    group = np.arange(640) // 64 % 10
+    group = group_of(640)
     curve = [(64 * (k + 1), distance(whole.features[group <= k], features(400))) for k in range(10)]
     assert [n for n, _ in found.details["curve"]] == [n for n, _ in curve]
     np.testing.assert_allclose([v for _, v in found.details["curve"]], [v for _, v in curve], rtol=1e-5)
@@ -123,6 +124,17 @@ def test_per_class_is_the_distance_within_each_class():
     for label, value in expected.items():
         assert found.details["per_class"][label] == pytest.approx(value, rel=1e-5)
     assert found.value == pytest.approx(np.mean([*expected.values()]), rel=1e-5)
+    assert found.details["notes"] == ["not compared, for want of a counterpart: 3"]
+
+
+def test_classes_are_compared_by_name_and_not_by_number():
+    """A folder with the classes 3 and 7 numbers them 0 and 1."""
+    ours, theirs = np.arange(300) % 2, np.arange(400) % 10
+    named = dataclasses.replace(samples(300, labels=ours), class_names=("3", "7"))
+    found = one("per_class", named, reference(400, labels=theirs))
+    x, y = features(300, shift=0.5, seed=1), features(400)
+    assert found.details["per_class"].keys() == {"3", "7"}
+    assert found.details["per_class"]["7"] == pytest.approx(distance(x[ours == 1], y[theirs == 7]), rel=1e-5)
 
 
 @pytest.mark.parametrize("missing", [{"labels": None}, {"labels": np.arange(400) + 7}])
@@ -162,7 +174,9 @@ def test_the_floor_stands_beside_each_score_and_what_cannot_be_had_is_left_out()
     metrics = ("fid", "is", "per_class")
     floor = values_of(FeatureSet("held out", features(300, seed=5), None), reference(400), metrics, setting())
     assert [*floor] == ["FD(net)"]
-    fid, score = scores_of(samples(300), reference(400), ("fid", "is"), setting(), floor)
+    fid, score = scores_of(samples(300), reference(400), ("fid", "is"), setting(), Floor(floor, 300))
+    assert fid.details["floor_images"] == 300
+    assert "floor_images" not in score.details
     assert fid.floor == floor["FD(net)"] < fid.value
     assert score.floor is None
 
@@ -172,3 +186,11 @@ def test_a_score_that_cannot_be_had_is_named_and_the_others_are_kept(caplog):
     found = scores_of(plain, reference(400), ("is", "fid"), setting())
     assert [score.name for score in found] == ["FD(net)"]
     assert [record.message for record in caplog.records] == ["no is: metrics: is needs a classifier; extractor 'net' gives features only"]
+
+
+def test_the_error_bar_of_few_samples_is_their_spread():
+    """Over fresh samples; 200 of them make groups of 20, where groups of whole blocks would differ in size and be off by two."""
+    real = reference(4000)
+    found = [one("fid", FeatureSet("samples", features(200, shift=0.3, seed=seed), None), real) for seed in range(100, 140)]
+    spread = np.std([score.value for score in found], ddof=1)
+    assert 0.75 < np.mean([score.uncertainty for score in found]) / spread < 1.35
