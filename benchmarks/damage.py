@@ -9,6 +9,7 @@ Test images, damaged, against training images. Prints a Markdown table, and fail
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Iterator
 
@@ -20,8 +21,12 @@ from torchvision.transforms.functional import gaussian_blur
 from lightning_gen import score
 from lightning_gen.data import MNIST, ImageFolder
 from lightning_gen.data.base import ImageDataModule
+from lightning_gen.leaderboard.record import Score
 
 KINDS = ("FD", "CS", "KD", "precision", "recall", "density", "coverage")
+
+Scores = dict[str, tuple[float, float]]
+"""Kind of score -> value and standard error."""
 
 Damage = Callable[[Tensor, Tensor, np.random.Generator], Tensor]
 """Images and their labels to damaged images."""
@@ -85,7 +90,12 @@ def open_data(name: str, root: str | None) -> ImageDataModule:
     return ImageFolder(root=root, image_size=32, batch_size=64)
 
 
-def rows(data: ImageDataModule, extractor: str, count: int) -> Iterator[tuple[str, str, dict[str, float]]]:
+def error_of(one: Score, count: int) -> float:
+    """The standard error that a score carries; for a share of the images, the binomial one."""
+    return math.sqrt(max(one.value * (1 - one.value), 0) / count) if one.uncertainty is None else one.uncertainty
+
+
+def rows(data: ImageDataModule, extractor: str, count: int) -> Iterator[tuple[str, str, Scores]]:
     """Series, name and scores of the undamaged images and of every damage."""
     real = data.batch("train", np.random.default_rng(1).permutation(data.split_size("train"))[: 2 * count].tolist())[0]
     x, y = data.batch("test", np.random.default_rng(2).permutation(data.split_size("test"))[:count].tolist())
@@ -94,22 +104,27 @@ def rows(data: ImageDataModule, extractor: str, count: int) -> Iterator[tuple[st
     for series, name, damage in cases:
         damaged = damage(x, y, np.random.default_rng(3))
         found = score(damaged, real, extractor=extractor, metrics=("fid", "is", "kid", "prdc"))
-        yield series, name, {one.name.partition("(")[0]: one.value for one in found.scores}
+        yield series, name, {one.name.partition("(")[0]: (one.value, error_of(one, count)) for one in found.scores}
         print(f"{name}: {len(damaged)} images", file=sys.stderr)
 
 
-def check(table: list[tuple[str, str, dict[str, float]]]) -> list[str]:
-    """The series in which a score does not follow the damage."""
+def check(table: list[tuple[str, str, Scores]]) -> list[str]:
+    """The series in which a score does not follow the damage by more than two standard errors of the difference."""
     floor = table[0][2]
     wrong = []
     for series in SERIES:
         values = [floor, *(scores for name, _, scores in table if name == series)]
         for sign, kinds in ((1, MUST_GROW[series]), (-1, MUST_FALL[series])):
             for kind in kinds:
-                path = [sign * scores[kind] for scores in values]
-                if any(later < earlier for earlier, later in zip(path, path[1:], strict=False)):
+                path = [(sign * scores[kind][0], scores[kind][1]) for scores in values]
+                if any(b < a - 2 * math.hypot(da, db) for (a, da), (b, db) in zip(path, path[1:], strict=False)):
                     wrong.append(f"{series}: {kind} does not follow the damage: {[scores[kind] for scores in values]}")
     return wrong
+
+
+def cell(kind: str, value: float, error: float) -> str:
+    """A value with its standard error; of shares the value alone."""
+    return f"{value:.4g} ± {error:.2g}" if kind in ("FD", "CS", "KD") else f"{value:.4g}"
 
 
 def main() -> None:
@@ -124,7 +139,7 @@ def main() -> None:
     print(f"| images | {' | '.join(f'{kind}({extractor})' if kind in ('FD', 'CS', 'KD') else kind for kind in KINDS)} |")
     print("|" + "---|" * (len(KINDS) + 1))
     for _, name, scores in table:
-        print(f"| {name} | {' | '.join(f'{scores[kind]:.4g}' for kind in KINDS)} |")
+        print(f"| {name} | {' | '.join(cell(kind, *scores[kind]) for kind in KINDS)} |")
     wrong = check(table)
     print("\n".join(wrong) or "Every series is monotone.", file=sys.stderr)
     raise SystemExit(bool(wrong))

@@ -2,8 +2,8 @@ r"""Sums of features that do not depend on order, batches, threads or processes:
 
 A feature is moved by the middle of its range and rounded to a multiple of :math:`2^{-b}`, then summed as an integer. float64 holds integers
 exactly up to :math:`2^{53}`, so addition is associative and every way of adding gives the same bits. b is chosen from the widest range and
-the number of images, so that no sum can get larger; by Cauchy and Schwarz the diagonal of the sum of outer products bounds all of it, and it
-is checked afterwards.
+the number of images, so that no sum can get larger; by Cauchy and Schwarz the diagonal of the sum of outer products bounds all of it, and
+it is checked afterwards.
 """
 
 from __future__ import annotations
