@@ -29,7 +29,7 @@ class GenerativeMetrics(EveryImages):
     Args:
         every_images: the interval; 0 for never.
         num_samples: N images to draw.
-        metrics: of fid, is, kid, prdc, fd_infinity, per_class; null for fid and is.
+        metrics: of fid, is, kid, prdc, fd_infinity, per_class, authpct; null for fid and is.
         likelihood_images: the first so many validation images; null for all.
         checkpoint_samples: N of the full protocol at every regular checkpoint; null for the data set's own N, 0 for the small one only.
         extractor: the feature network; null for the data set's. The final evaluation takes the same one.

@@ -16,8 +16,7 @@ from lightning_gen.cli.processes import check_devices, launch
 from lightning_gen.cli.scoring import progress_bar
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation.api import OTHER_RESIZE, compute_reference
-from lightning_gen.evaluation.named_references import Entry, entries, export_statistics, import_statistics
-from lightning_gen.evaluation.real_images import dataset_names
+from lightning_gen.evaluation.named_references import Entry, dataset_names, export_statistics, import_statistics, survey
 from lightning_gen.leaderboard.text import printable
 from lightning_gen.metrics.reference_files import PLAIN_LAYOUT
 
@@ -49,8 +48,11 @@ def work(fabric: Fabric, images: str, arguments: dict[str, Any], trust: list[str
 
 
 def list_references(options: argparse.Namespace) -> None:
-    """Print all references as a table, or as JSON."""
-    rows = [_as_row(entry) for entry in entries()]
+    """Print all references as a table, or as JSON; on stderr, a line for each damaged one."""
+    found, damaged = survey()
+    for line in damaged.values():
+        print(f"warning: {printable(line)}", file=sys.stderr)
+    rows = [_as_row(entry) for entry in found]
     if options.json:
         print(json.dumps(rows, indent=2))
         return

@@ -22,6 +22,9 @@ from lightning_gen.leaderboard.record import ResultRecord, Score, write
 from lightning_gen.leaderboard.text import printable
 from lightning_gen.reporting import describe_checkpoint, make_record, run_of
 
+ON_ONE_LINE = 4
+"""More scores than that get a line each."""
+
 
 def score_checkpoint(path: pathlib.Path, plan: Plan, data: ImageDataModule, device: torch.device, console: Console) -> ResultRecord:
     """Evaluate a checkpoint on all processes; rank 0 shows the scores and writes the record to the run's ``results`` folder."""
@@ -40,7 +43,8 @@ def score_checkpoint(path: pathlib.Path, plan: Plan, data: ImageDataModule, devi
 def publish(record: ResultRecord, console: Console) -> None:
     """Show the scores on rank 0, then write the record, so that a failing disk loses no score."""
     if distributed.rank() == 0:
-        line = f"{record.checkpoint.kind}: " + ", ".join(map(in_words, record.scores))
+        separator = ", " if len(record.scores) <= ON_ONE_LINE else "\n  "
+        line = f"{record.checkpoint.kind}: " + separator.join(map(in_words, record.scores))
         console.print(line, markup=False, highlight=False, soft_wrap=True)
         results = pathlib.Path(record.run_folder) / "results"
         try:

@@ -74,7 +74,7 @@ def evaluate(
 def score_samples(
     model: GenerativeModel, data: ImageDataModule, plan: Plan, progress: Progress, evaluation: Evaluation, key: dict[str, Any] | None
 ) -> None:
-    """All scores of N samples, in every dialect, with the floor between held-out real images."""
+    """All scores of N samples, in every dialect, with the floor between real images that are not in the reference."""
     assert plan.num_samples
     scoring = plan.scoring
     metrics = data.metrics if scoring.metrics is None else scoring.metrics

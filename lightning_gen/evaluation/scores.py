@@ -6,7 +6,6 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,66 +13,22 @@ import torch
 
 from lightning_gen.distributed import say
 from lightning_gen.errors import UserError, did_you_mean
+from lightning_gen.evaluation.comparison import Comparison, jackknife_of
 from lightning_gen.evaluation.extraction import FeatureSet
 from lightning_gen.evaluation.references import Reference
-from lightning_gen.evaluation.setting import DIRECTIONS, Setting, is_split
+from lightning_gen.evaluation.setting import Setting, is_split
 from lightning_gen.leaderboard.record import Score
 from lightning_gen.metrics.accumulators import GroupSums
 from lightning_gen.metrics.classifier_score import ClassifierScore, grouped_classifier_score
 from lightning_gen.metrics.extrapolation import fd_infinity, smallest_count
-from lightning_gen.metrics.frechet import GaussianStatistics, debiased_distance, frechet_distance
+from lightning_gen.metrics.frechet import debiased_distance, frechet_distance
 from lightning_gen.metrics.inception_score import InceptionScore
+from lightning_gen.metrics.kernel_distance import KernelDistance, mmd_u_statistic
 from lightning_gen.metrics.manifold import manifold_scores
+from lightning_gen.metrics.neighbours import authenticity
 
-
-class Comparison:
-    """Samples beside real images, with what several metrics share computed once.
-
-    Args:
-        samples: the features to score.
-        reference: the real images; None where no metric needs them.
-        setting: how.
-        errors: whether to compute uncertainties, curves and scores per class too.
-    """
-
-    def __init__(self, samples: FeatureSet, reference: Reference | None, setting: Setting, errors: bool = True) -> None:
-        self.samples = samples
-        self.reference = reference
-        self.setting = setting
-        self.errors = errors
-
-    @cached_property
-    def sums(self) -> GroupSums:
-        """Sums of the samples' features, per group of images."""
-        return GroupSums(self.samples.features, self.samples.name, self.setting.arithmetic)
-
-    @cached_property
-    def real(self) -> Reference:
-        """The reference, which a metric needs."""
-        if self.reference is None:
-            raise UserError("reference: expected real images to compare with, got none")
-        return self.reference
-
-    def real_features(self, metric: str) -> Any:
-        """The reference's features; refused where only their mean and covariance are known."""
-        if self.real.features is None:
-            raise UserError(f"metrics: {metric} needs the features of the real images; {self.real.name} has their mean and covariance only")
-        return self.real.features
-
-    def distance(self, gaussian: GaussianStatistics) -> float:
-        """The Fréchet distance of some of the samples to the reference."""
-        return frechet_distance(gaussian, self.real.gaussian, exact=self.setting.exact)
-
-    @cached_property
-    def error(self) -> dict[str, Any]:
-        """The standard error of the Fréchet distance, and what it is."""
-        return jackknife(lambda group: self.distance(self.sums.gaussian({*self.sums.groups} - {group})), self.sums) if self.errors else {}
-
-    def score(self, kind: str, value: float, **options: Any) -> Score:
-        """A score with its full name and protocol."""
-        protocol = {**self.setting.protocol, **options.pop("protocol", {})}
-        options["details"] = {"arithmetic": self.setting.arithmetic, **options.get("details", {})}
-        return Score(name=self.setting.name(kind), value=float(value), better=DIRECTIONS[kind], protocol=protocol, **options)
+SMALL_FOR_ALL_PAIRS = 5000
+"""Up to so many images on each side, KID's estimate from all pairs costs less than its subsets."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +79,7 @@ def inception_score(c: Comparison) -> list[Score]:
     if is_split(c.setting.extractor):
         return [_inception_score_in_splits(c)]
     result = grouped_classifier_score(c.samples.logits, c.setting.arithmetic)
-    error = {} if result.stderr is None or not c.errors else {"uncertainty": result.stderr, "uncertainty_kind": _jackknife_of(c.sums)}
+    error = {} if result.stderr is None or not c.errors else {"uncertainty": result.stderr, "uncertainty_kind": jackknife_of(c.sums)}
     return [c.score("CS", result.score, details=_entropies(result), **error)]
 
 
@@ -146,7 +101,16 @@ def kid(c: Comparison) -> list[Score]:
     result = c.setting.dialect.kernel_distance(c.samples.features, c.real_features("kid"))
     protocol = {"subsets": 100, "subset_size": result.subset_size}
     error = {"uncertainty": result.stderr, "uncertainty_kind": "standard error of MMD² in closed form"} if c.errors else {}
-    return [c.score("KD", result.mean, protocol=protocol, details={"std_over_subsets": result.std}, **error)]
+    return [c.score("KD", result.mean, protocol=protocol, details=_about_subsets(c, result), **error)]
+
+
+def _about_subsets(c: Comparison, result: KernelDistance) -> dict[str, float]:
+    """The spread over subsets, and for small sets the unbiased estimate from all images, which has no luck of the draw."""
+    real = c.real_features("kid")
+    details = {"std_over_subsets": result.std}
+    if c.errors and max(c.samples.count, len(real)) <= SMALL_FOR_ALL_PAIRS:
+        details["of_all_images"] = mmd_u_statistic(c.samples.features, real)[0]
+    return details
 
 
 def prdc(c: Comparison) -> list[Score]:
@@ -207,6 +171,11 @@ def _distance_within(c: Comparison, ours: np.ndarray, real: Any, theirs: np.ndar
     return frechet_distance(ours_here.gaussian(), theirs_here.gaussian(), exact=c.setting.exact)
 
 
+def authpct(c: Comparison) -> list[Score]:
+    """The share of samples that are no near copy of a real image, in percent; ask it of the training split."""
+    return [c.score("AuthPct", 100 * authenticity(c.samples.features, c.real_features("authpct")))]
+
+
 METRICS: dict[str, Callable[[Comparison], list[Score]]] = {
     "fid": fid,
     "is": inception_score,
@@ -214,6 +183,7 @@ METRICS: dict[str, Callable[[Comparison], list[Score]]] = {
     "prdc": prdc,
     "fd_infinity": infinity,
     "per_class": per_class,
+    "authpct": authpct,
 }
 """Every metric of samples, by the name that ``--metrics`` takes."""
 
@@ -275,16 +245,3 @@ def with_floor(score: Score, floor: Floor | None) -> Score:
     if floor is None or score.name not in floor.values:
         return score
     return dataclasses.replace(score, floor=floor.values[score.name], details={**score.details, "floor_images": floor.images})
-
-
-def jackknife(without: Callable[[int], float], sums: GroupSums) -> dict[str, Any]:
-    """Delete-one-group jackknife standard error (Efron, 1982), and what it is; nothing for fewer than three groups."""
-    if len(sums.groups) < 3 or sums.count - int(sums.counts.max()) < 2:
-        return {}
-    values = np.array([without(group) for group in sums.groups])
-    error = math.sqrt((len(values) - 1) / len(values) * float(((values - values.mean()) ** 2).sum()))
-    return {"uncertainty": error, "uncertainty_kind": _jackknife_of(sums)}
-
-
-def _jackknife_of(sums: GroupSums) -> str:
-    return f"jackknife over {len(sums.groups)} groups of images"

@@ -24,6 +24,7 @@ DIRECTIONS: dict[str, Better] = {
     "recall": "higher",
     "density": "higher",
     "coverage": "higher",
+    "AuthPct": "higher",
 }
 """Every kind of score, and which way it is better."""
 

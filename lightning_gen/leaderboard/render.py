@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -19,6 +20,13 @@ from lightning_gen.leaderboard.text import count, number, printable
 
 UNITS = {"count": "images", "num_samples": "samples", "bits": "bits per value"}
 """Keys of a protocol that read better after their value."""
+
+
+MOST_SCORES = 6
+"""Columns of scores that a terminal has room for."""
+
+USUAL = ("FID", "FD(", "bits/dim", "nats", "IS", "CS(", "KID", "KD(", "precision(", "recall(")
+"""What is shown first of more scores than that, by how their names start."""
 
 
 def print_table(
@@ -44,7 +52,8 @@ def print_table(
 
 
 def print_leaderboard(table: Table) -> None:
-    """Print one table of the leaderboard with its protocol in words."""
+    """Print one table of the leaderboard with its protocol in words; of many scores the usual ones."""
+    table, hidden = usual_columns(table)
     answers = _answers(table)
     headers, cells = ["#", "model", "family"], [[_rank(rank), _name(row), row.record.model.family] for rank, row in table.rows]
     for column in table.columns:
@@ -56,7 +65,17 @@ def print_leaderboard(table: Table) -> None:
         speed = "" if cost.samples_per_second is None else count(cost.samples_per_second)
         seen = count(cost.images_seen) + (f" after {count(cost.warm_start_images)}" if cost.warm_start_images else "")
         line += [count(cost.parameters), seen, speed, row.record.run_name] + [answer] * any(answers)
-    print_table(headers, cells, numeric=frozenset({0, *range(3, last_score + 3)}), notes=captions(table))
+    print_table(headers, cells, numeric=frozenset({0, *range(3, last_score + 3)}), notes=captions(table) + hidden)
+
+
+def usual_columns(table: Table) -> tuple[Table, list[str]]:
+    """A table with at most :data:`MOST_SCORES` scores, and a line that names the others."""
+    if len(table.columns) <= MOST_SCORES:
+        return table, []
+    first, *others = table.columns
+    others.sort(key=lambda column: next((place for place, start in enumerate(USUAL) if column.name.startswith(start)), len(USUAL)))
+    names = ", ".join(dict.fromkeys(column.name for column in others[MOST_SCORES - 1 :]))
+    return replace(table, columns=[first, *others[: MOST_SCORES - 1]]), [f"Not shown: {names}; --json has them"]
 
 
 def _add_score(table: Table, column: Column, headers: list[str], cells: list[list[str]]) -> None:

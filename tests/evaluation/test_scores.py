@@ -16,6 +16,7 @@ from lightning_gen.metrics.accumulators import GroupSums, group_of
 from lightning_gen.metrics.dialects import dialect
 from lightning_gen.metrics.extrapolation import fd_infinity
 from lightning_gen.metrics.frechet import GaussianStatistics, frechet_distance
+from lightning_gen.metrics.kernel_distance import mmd_u_statistic
 
 
 def features(count, d=6, shift=0.0, seed=0):
@@ -65,9 +66,9 @@ def test_every_metric_has_its_own_names_and_says_which_way_is_better():
     labels = np.arange(300) % 3
     found = scores_of(samples(300, labels=labels), reference(400, labels=np.arange(400) % 3), [*METRICS], setting())
     names = [score.name for score in found]
-    assert len({*names}) == len(names) == 9
+    assert len({*names}) == len(names) == 10
     assert {score.name for score in found if score.better == "higher"} == {
-        f"{kind}(net)" for kind in ("CS", "precision", "recall", "density", "coverage")
+        f"{kind}(net)" for kind in ("CS", "precision", "recall", "density", "coverage", "AuthPct")
     }
 
 
@@ -194,3 +195,17 @@ def test_the_error_bar_of_few_samples_is_their_spread():
     found = [one("fid", FeatureSet("samples", features(200, shift=0.3, seed=seed), None), real) for seed in range(100, 140)]
     spread = np.std([score.value for score in found], ddof=1)
     assert 0.75 < np.mean([score.uncertainty for score in found]) / spread < 1.35
+
+
+def test_copies_of_real_images_are_not_authentic():
+    real = reference(400)
+    copies = FeatureSet("samples", features(400)[:100] + np.float32(1e-4), None)
+    assert one("authpct", copies, real).value == 0
+    far = FeatureSet("samples", features(100, shift=50.0), None)
+    assert one("authpct", far, real).value == 100
+
+
+def test_small_sets_have_kids_estimate_from_all_pairs():
+    found = one("kid", samples(300), reference(400))
+    assert found.details["of_all_images"] == mmd_u_statistic(features(300, shift=0.5, seed=1), features(400))[0]
+    assert found.value == pytest.approx(found.details["of_all_images"], rel=0.1)

@@ -210,3 +210,16 @@ def test_last_is_not_repeated_where_it_is_the_best(make, capsys):
     assert "same" in first[0]
     assert "same" not in second[0]
     assert "4.000" in second[0]
+
+
+def test_of_many_scores_the_usual_ones_are_shown_and_the_others_are_named(make, capsys):
+    record = make(fd=1.0, bpd=2.0)
+    names = ("density(net)", "recall(net)", "KD(net)", "coverage(net)", "precision(net)", "CS(net)")
+    more = [replace(record.scores[0], name=name, value=9.0 + number) for number, name in enumerate(names)]
+    whole = replace(record, scores=[*record.scores, *more])
+    lines = shown([whole], capsys).splitlines()
+    header = lines[0]
+    assert header.index("FD(") < header.index("bits/dim") < header.index("CS(net)") < header.index("KD(net)") < header.index("precision")
+    assert "Not shown: coverage(net), density(net); --json has them" in lines
+    (table,) = leaderboard([whole])
+    assert len(as_json(table)["columns"]) == 8
