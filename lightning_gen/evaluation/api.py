@@ -28,9 +28,13 @@ from lightning_gen.evaluation.streams import ImageStream
 from lightning_gen.leaderboard.record import Score
 from lightning_gen.metrics.extractors import INCEPTION, CallableExtractor, Extractor
 from lightning_gen.metrics.extractors.registry import refuse
+from lightning_gen.metrics.extractors.weight_files import first_line
 from lightning_gen.models.base import GenerativeModel
 
 OTHER_RESIZE = "; clean-fid and pytorch-fid resize otherwise, so their statistics fit images of 299 x 299 only"
+
+LISTS = ("metrics", "dialects")
+"""The options that are several words, which may also be one text with commas."""
 
 NO_REFERENCE = RealImages("none", {"dataset": "none", "split": "none"})
 
@@ -80,7 +84,7 @@ def score(
         reference: ``DATASET[:SPLIT]``, a folder, an array or its file, an ``.npz`` file of statistics, or the name of a reference (see
             :func:`~lightning_gen.evaluation.real_images.real_images`); None where the metrics need none.
         root: folder of the data sets.
-        claimed: numbers to verify, by name: ``{"fid": 3.17}``.
+        claimed: finite numbers to verify, by name: ``{"fid": 3.17}``.
         device: where networks run.
         progress: told of every block.
         options: fields of :class:`~lightning_gen.evaluation.samples.Samples` and :class:`~lightning_gen.evaluation.plan.Scoring`, such as
@@ -90,10 +94,10 @@ def score(
     Raises:
         UserError: whatever is wrong with the input, in one line.
     """
-    device = torch.device(device)
+    device = available_device(device)
     network = _network(options.get("extractor"), device)
     samples, scoring = _split_options(source, options if network is None else {**options, "extractor": network.name})
-    claims = check_claims(claimed or {})
+    claims = check_claims({} if claimed is None else claimed)
     check_image_size(samples, reference)
     real = NO_REFERENCE if reference is None else real_images(reference, root, samples.image_size)
     scoring, note = _settle(scoring, real, reference is not None, claims)
@@ -123,6 +127,7 @@ def compute_reference(
     Raises:
         UserError: whatever is wrong with the input, in one line.
     """
+    device = available_device(device)
     samples, scoring = _split_options(None, {**options, "image_size": image_size})
     check_image_size(samples, images)
     real = real_images(images, root, image_size)
@@ -130,7 +135,7 @@ def compute_reference(
     if real.stream is None:
         raise UserError(f"{real.name}: statistics already; expected images, or 'lightning-gen reference import'")
     with torch.random.fork_rng(devices=[]), exact_arithmetic():
-        judge = Judge.build(scoring, scoring.dialects[0], torch.device(device), progress or (lambda *_: None))
+        judge = Judge.build(scoring, scoring.dialects[0], device, progress or (lambda *_: None))
         judge.reference(real.stream)
     content = describe(real.stream, judge.extractor, scoring.arithmetic)
     assert content is not None
@@ -146,7 +151,26 @@ def _split_options(source: Any, options: dict[str, Any]) -> tuple[Samples, Scori
         if name not in of_samples | of_scoring:
             raise UserError(f"{name}: unknown option of score; {did_you_mean(name, of_samples | of_scoring)}")
     samples = Samples(source, **{name: value for name, value in options.items() if name in of_samples})
-    return samples, Scoring(**{name: value for name, value in options.items() if name in of_scoring})
+    return samples, Scoring(**{name: _as_list(name, value) for name, value in options.items() if name in of_scoring})
+
+
+def _as_list(name: str, value: Any) -> Any:
+    """``fid,is`` as ``("fid", "is")`` for the options that are lists; other values as they are."""
+    return tuple(part.strip() for part in value.split(",")) if name in LISTS and isinstance(value, str) else value
+
+
+def available_device(device: torch.device | str) -> torch.device:
+    """A device by name.
+
+    Raises:
+        UserError: there is no such device on this machine.
+    """
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        raise UserError(f"device: {str(device)!r} cannot be used on this machine ({first_line(error)}); expected cpu, or cuda") from error
+    return found
 
 
 def _network(extractor: Any, device: torch.device) -> Extractor | None:

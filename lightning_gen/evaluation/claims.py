@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 from lightning_gen.errors import UserError, did_you_mean
 from lightning_gen.evaluation.scores import ALIASES
@@ -77,11 +78,20 @@ def parse_claims(text: str) -> dict[str, float]:
 
 
 def check_claims(claims: Mapping[str, float]) -> dict[str, float]:
-    """Refuse names that no score has."""
-    for name in claims:
+    """Claims by their names in small letters; refused are names that no score has, a name twice, and what is no finite number."""
+    if not isinstance(claims, Mapping):
+        raise UserError(f"claimed: expected numbers by name, such as {{'fid': 3.17}}, got {claims!r}")
+    checked: dict[str, float] = {}
+    for given, value in claims.items():
+        name = str(given).strip().lower()
         if ALIASES.get(name, name) not in KINDS:
-            raise UserError(f"--claimed {name}: unknown score; {did_you_mean(name, [*KINDS, *ALIASES])}")
-    return dict(claims)
+            raise UserError(f"--claimed {given}: unknown score; {did_you_mean(name, [*KINDS, *ALIASES])}")
+        if name in checked:
+            raise UserError(f"--claimed {given}: {name} is claimed twice")
+        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+            raise UserError(f"--claimed {given}: expected a finite number, got {value!r}")
+        checked[name] = float(value)
+    return checked
 
 
 def metrics_for(claims: Mapping[str, float], metrics: Sequence[str]) -> tuple[str, ...]:

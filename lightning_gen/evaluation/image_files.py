@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import pathlib
 import zipfile
@@ -21,6 +20,7 @@ from torch import Tensor
 from lightning_gen.data.decoding import UNREADABLE, Decoding
 from lightning_gen.data.image_folder import EXTENSIONS, class_folders, image_files, split_folder
 from lightning_gen.errors import UserError
+from lightning_gen.evaluation.content import hash_of_file, hash_of_files
 from lightning_gen.evaluation.streams import ImageStream
 
 UPRIGHT = 0x0112
@@ -77,17 +77,19 @@ def folder_stream(folder: pathlib.Path, num_samples: int | None = None, image_si
     headers = [_header(folder / file) for file in files]
     channels = 1 if all(header.mode in GREY_MODES for header in headers) else 3
     width, height = (image_size, image_size) if image_size else _common_size(folder, files, headers)
+    labels, class_names = _classes(folder, files)
     return ImageStream(
         name=folder.resolve().name,
         count=len(files),
         draw=_pictures(folder, files, _decoder(channels, image_size)),
         shape=(channels, height, width),
-        labels=_class_labels(folder, files),
+        labels=labels,
         key={
-            "files": _hash_of_files(folder, files),
+            "files": hash_of_files(folder, files),
             "formats": dict(sorted(Counter(header.format for header in headers).items())),
             "preprocessing": {"image_size": image_size, "channels": channels},
         },
+        class_names=class_names,
     )
 
 
@@ -149,22 +151,14 @@ def _pictures(folder: pathlib.Path, files: Sequence[str], decode: Callable[[byte
     return draw
 
 
-def _class_labels(folder: pathlib.Path, files: Sequence[str]) -> np.ndarray | None:
+def _classes(folder: pathlib.Path, files: Sequence[str]) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
+    """The label of each picture, and the name of each label."""
     # The splits of a data set are no classes, nor is anything when a picture lies in a hidden folder beside them.
     classes = {name: label for label, name in enumerate(class_folders(folder))}
     names = [file.partition("/")[0] for file in files]
     if split_folder(folder, "train") is not None or not classes or not classes.keys() >= set(names):
-        return None
-    return np.array([classes[name] for name in names], np.int64)
-
-
-def _hash_of_files(folder: pathlib.Path, files: Sequence[str]) -> str:
-    """Hash of relative paths, sizes and modification times."""
-    digest = hashlib.sha256()
-    for file in files:
-        status = (folder / file).stat()
-        digest.update(f"{file}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
-    return digest.hexdigest()
+        return None, None
+    return np.array([classes[name] for name in names], np.int64), tuple(classes)
 
 
 # Arrays.
@@ -193,11 +187,21 @@ def array_stream(array: np.ndarray, name: str, key: dict[str, Any], labels: np.n
         shape=images.shape[1:],
         labels=None if labels is None else labels[chosen].astype(np.int64),
         key=key if num_samples is None else {**key, "evenly_spread": num_samples},
+        class_names=_numbered(labels),
     )
+
+
+def _numbered(labels: np.ndarray | None) -> tuple[str, ...] | None:
+    """The names of labels from 0 on; None for others (a database's own numbers, say), which stand for themselves."""
+    counted = labels is not None and 0 <= labels.min() <= labels.max() < len(labels)
+    return tuple(map(str, range(int(labels.max()) + 1))) if labels is not None and counted else None
 
 
 def _channels_first(array: np.ndarray, name: str) -> np.ndarray:
     expected = "images (N, H, W, C) or (N, C, H, W) with 1 or 3 channels, or grey (N, H, W)"
+    if array.ndim == 3 and array.shape[2] in (3, 4) and array.shape[1] > 4:
+        hint = "which looks like one picture (grey images that narrow: array[..., None])"
+        raise UserError(f"{name}: expected {expected}, got {array.dtype} {array.shape}, {hint}")
     if array.ndim == 3:
         array = array[..., None]
     if array.ndim != 4 or not array.size:
@@ -231,10 +235,9 @@ def array_file_stream(file: pathlib.Path, num_samples: int | None = None) -> Ima
 
     What is stored uncompressed is memory-mapped, also within an ``.npz``; pickled objects are never loaded.
     """
-    status = file.stat()
-    key = {"file": file.name, "bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+    key = {"file": hash_of_file(file)}
     try:
-        if file.suffix == ".npy":
+        if file.suffix.lower() == ".npy":
             return array_stream(np.load(file, mmap_mode="r", allow_pickle=False), file.name, key, None, num_samples)
         with zipfile.ZipFile(file) as archive:
             names = {name.removesuffix(".npy"): archive.getinfo(name) for name in archive.namelist() if name.endswith(".npy")}

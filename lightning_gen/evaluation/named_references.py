@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pathlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from lightning_gen import data as catalogue
+from lightning_gen import registry
 from lightning_gen.errors import UserError, did_you_mean
 from lightning_gen.evaluation.cache import cache_root
 from lightning_gen.evaluation.references import Reference, load, read_card
@@ -15,6 +18,9 @@ from lightning_gen.metrics.extractors import INCEPTION
 from lightning_gen.metrics.reference_files import read_statistics, write_statistics
 
 IMPORTED, COMPUTED = "imported", "computed"
+
+DAMAGE = (UserError, OSError, ValueError, KeyError, TypeError)
+"""What reading a damaged reference may raise."""
 
 SHORT = 8
 """Letters of a computed reference's hash by which it is called."""
@@ -57,33 +63,55 @@ def imported_folder() -> pathlib.Path:
     return cache_root() / "statistics"
 
 
+def dataset_names() -> list[str]:
+    """The data sets that can be named: ours that need nothing but their name, and the registered ones."""
+    return [name for name in catalogue.DATASETS if name not in ("ImageFolder", "ToyDensity")] + [*registry.registered("lightning_gen.data")]
+
+
 def entries() -> list[Entry]:
     """All references on this machine, imported ones first, each kind by name; damaged ones are left out."""
-    found = [_imported(file) for file in sorted(imported_folder().glob("*.npz"))]
-    folders = (cache_root() / "references").glob("[0-9a-f]*")
-    computed = [entry for folder in folders if (entry := computed_entry(folder)) is not None]
-    return [entry for entry in found if entry is not None] + sorted(computed, key=lambda entry: (entry.images, entry.name))
+    return survey()[0]
 
 
-def _imported(file: pathlib.Path) -> Entry | None:
-    try:
-        found = read_statistics(file)
-        origin, size = found.card["origin"], found.statistics.num_features
-        images = f"{origin['file']}, {origin['layout']}"
-        known = origin["extractor"], file, origin["dialect"], origin["network"]
-        return Entry(file.stem, IMPORTED, images, found.card["count"], size, *known)
-    except (UserError, KeyError, TypeError):
-        return None
+def survey() -> tuple[list[Entry], dict[str, str]]:
+    """All references, and the name of each damaged one with what is wrong with it, in one line."""
+    damaged: dict[str, str] = {}
+
+    def attempt(name: str, path: pathlib.Path, read: Callable[[pathlib.Path], Entry]) -> list[Entry]:
+        try:
+            return [read(path)]
+        except DAMAGE as error:
+            reason = str(error).partition("\n")[0].removeprefix(f"{path}: ") or type(error).__name__
+            damaged[name] = f"reference {name!r}: damaged ({reason}); delete {path}"
+            return []
+
+    files = sorted(imported_folder().glob("*.npz"))
+    folders = sorted((cache_root() / "references").glob("[0-9a-f]*"))
+    imported = [entry for file in files for entry in attempt(file.stem, file, _imported)]
+    computed = [entry for folder in folders for entry in attempt(folder.name[:SHORT], folder, _computed)]
+    return imported + sorted(computed, key=lambda entry: (entry.images, entry.name)), damaged
+
+
+def _imported(file: pathlib.Path) -> Entry:
+    found = read_statistics(file)
+    origin, size = found.card["origin"], found.statistics.num_features
+    images = f"{origin['file']}, {origin['layout']}"
+    known = origin["extractor"], file, origin["dialect"], origin["network"]
+    return Entry(file.stem, IMPORTED, images, found.card["count"], size, *known)
+
+
+def _computed(folder: pathlib.Path) -> Entry:
+    card = read_card(folder)
+    network = card["content"]["network"]
+    sizes = card["count"], card["num_features"]
+    return Entry(folder.name[:SHORT], COMPUTED, card["name"], *sizes, network["extractor"], folder, network=network)
 
 
 def computed_entry(folder: pathlib.Path) -> Entry | None:
     """The entry of a computed reference's folder; None when it is damaged."""
     try:
-        card = read_card(folder)
-        network = card["content"]["network"]
-        sizes = card["count"], card["num_features"]
-        return Entry(folder.name[:SHORT], COMPUTED, card["name"], *sizes, network["extractor"], folder, network=network)
-    except (OSError, ValueError, KeyError, TypeError):
+        return _computed(folder)
+    except DAMAGE:
         return None
 
 
@@ -91,10 +119,12 @@ def find(name: str) -> Entry:
     """The reference of a name.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or it is damaged.
     """
-    known = entries()
+    known, damaged = survey()
     found = next((entry for entry in known if entry.name == name), None)
+    if found is None and name in damaged:
+        raise UserError(damaged[name])
     if found is None:
         hint = did_you_mean(name, [entry.name for entry in known]) if known else "there is none on this machine yet"
         raise UserError(f"reference {name!r}: unknown; {hint} (lightning-gen reference list)")
@@ -126,10 +156,13 @@ def import_statistics(file: str | pathlib.Path, name: str, extractor: str | None
         dialect: whose preprocessing; None likewise, or ``tf1``.
 
     Raises:
-        UserError: the file is no statistics or says otherwise, or the name is taken or cannot be one.
+        UserError: the file is no statistics or says otherwise, or the name is taken, cannot be one, or already means something else.
     """
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
         raise UserError(f"--name {name}: expected letters, digits, '_', '-' and '.', such as adm-imagenet256")
+    if name in dataset_names() or pathlib.Path(name).exists():
+        kind = "a data set" if name in dataset_names() else "a file or folder"
+        raise UserError(f"--name {name}: {kind} is called so, which --reference {name} means; expected another name")
     found = read_statistics(file)
     target = imported_folder() / f"{name}.npz"
     said = found.card.get("origin", {})

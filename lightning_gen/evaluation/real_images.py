@@ -11,13 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_gen import data as catalogue
 from lightning_gen import registry
 from lightning_gen.data.base import SPLITS, ImageDataModule, constructor_arguments
 from lightning_gen.distributed import on_first_rank, rank
 from lightning_gen.errors import UserError, did_you_mean
 from lightning_gen.evaluation.image_files import holds_statistics
-from lightning_gen.evaluation.named_references import COMPUTED, Entry, entries, find, open_entry
+from lightning_gen.evaluation.named_references import COMPUTED, Entry, dataset_names, find, open_entry, survey
 from lightning_gen.evaluation.references import Reference
 from lightning_gen.evaluation.sources import image_stream, is_generator
 from lightning_gen.evaluation.streams import ImageStream, split_stream
@@ -96,15 +95,11 @@ def real_images(reference: Any, root: str | None = None, image_size: int | None 
         return _of_statistics(path)
     if path.exists() and not is_generator(path):
         return _of_stream(image_stream(path, image_size=image_size if path.is_dir() else None))
-    known = [entry.name for entry in entries()]
-    if text not in known:
+    found, damaged = survey()
+    known = [entry.name for entry in found]
+    if text not in [*known, *damaged]:
         raise UserError(f"reference {text!r}: neither a file, a folder, a data set nor a name; {_hint(text, dataset, known)}")
     return _of_entry(find(text))
-
-
-def dataset_names() -> list[str]:
-    """The data sets that can be named: ours that need nothing but their name, and the registered ones."""
-    return [name for name in catalogue.DATASETS if name not in ("ImageFolder", "ToyDensity")] + [*registry.registered("lightning_gen.data")]
 
 
 def _hint(text: str, dataset: str, known: list[str]) -> str:
@@ -168,7 +163,9 @@ def joined(streams: list[ImageStream], name: str) -> ImageStream:
         return torch.cat(parts)
 
     labels = None if any(stream.labels is None for stream in streams) else np.concatenate([stream.labels for stream in streams])
-    return ImageStream(name, int(ends[-1]), draw, streams[0].shape, labels, {"joined": [stream.key for stream in streams]})
+    names = {stream.class_names for stream in streams}
+    key = {"joined": [stream.key for stream in streams]}
+    return ImageStream(name, int(ends[-1]), draw, streams[0].shape, labels, key, names.pop() if len(names) == 1 else None)
 
 
 def _of_statistics(path: pathlib.Path) -> RealImages:

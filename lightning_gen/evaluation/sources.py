@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pathlib
 import warnings
@@ -15,8 +14,10 @@ from torch import Tensor
 
 from lightning_gen.checkpoint import sha256
 from lightning_gen.errors import UserError, did_you_mean
+from lightning_gen.evaluation.content import hash_of_array
 from lightning_gen.evaluation.image_files import array_file_stream, array_stream, folder_stream
 from lightning_gen.evaluation.streams import ImageStream
+from lightning_gen.metrics.extractors.weight_files import first_line
 from lightning_gen.noise import BLOCK, IndexedNoise, stable_hash
 
 Source = str | os.PathLike[str] | Callable[[int, int], Any] | Tensor | np.ndarray
@@ -61,13 +62,20 @@ def image_stream(
             return torchscript_stream(path, num_samples, seed or 0, latent_dim, device)
         return _stream_of_path(path, num_samples, image_size)
     if isinstance(source, Tensor | np.ndarray):
-        array = source.detach().cpu().numpy() if isinstance(source, Tensor) else source
-        identity = {"array": hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()}
+        array = _as_array(source) if isinstance(source, Tensor) else source
+        # What is refused for its type, such as an array of objects, has no content.
+        identity = {"array": hash_of_array(array)} if array.dtype == np.uint8 else {}
         return array_stream(array, "the array", identity, None, num_samples)
     if callable(source):
         assert num_samples is not None
         return callable_stream(source, num_samples, seed or 0, device)
     raise UserError(f"source: expected {WHAT}, an array or a function of (n, seed), got {type(source).__name__}")
+
+
+def _as_array(tensor: Tensor) -> np.ndarray:
+    if tensor.dtype == torch.bfloat16:  # unknown to NumPy, and refused like every other fraction
+        tensor = tensor.float()
+    return tensor.detach().cpu().numpy()
 
 
 def _check_options(source: Source, num_samples: int | None, seed: int | None, image_size: int | None, latent_dim: int | None) -> bool:
@@ -136,15 +144,27 @@ def callable_stream(function: Callable[[int, int], Any], count: int, seed: int, 
     """N images of a function ``(n, seed)``: block b is its answer to (size of the block, hash of the seed and b), on any rank.
 
     Raises:
-        UserError: it does not return n uint8 images ``(n, C, H, W)``.
+        UserError: it fails, or does not return n uint8 images ``(n, C, H, W)``.
     """
 
-    def draw(block: range, device: torch.device) -> Tensor:
-        images = function(len(block), stable_hash(seed, "callable", block.start // BLOCK) >> 1)
-        images = torch.from_numpy(np.ascontiguousarray(images)) if isinstance(images, np.ndarray) else images
+    name = getattr(function, "__name__", type(function).__name__)
+
+    def answer(block: range) -> Any:
+        asked = len(block), stable_hash(seed, "callable", block.start // BLOCK) >> 1
+        try:
+            images = function(*asked)
+            return torch.from_numpy(np.ascontiguousarray(images)) if isinstance(images, np.ndarray) else images
+        except UserError:
+            raise
+        except Exception as error:  # a user's function may raise anything
+            where = f"images {block.start} to {block.stop - 1} (n = {asked[0]}, seed = {asked[1]})"
+            raise UserError(f"{name}: fails on {where}: {type(error).__name__}: {first_line(error)}") from error
+
+    def draw(block: range, device: torch.device) -> Any:
+        images = answer(block)
         return images.to(device) if isinstance(images, Tensor) else images
 
-    return generator_stream(draw, count, getattr(function, "__name__", type(function).__name__), None, torch.device(device))
+    return generator_stream(draw, count, name, None, torch.device(device))
 
 
 def torchscript_stream(path: pathlib.Path, count: int, seed: int, latent_dim: int | None, device: torch.device | str) -> ImageStream:

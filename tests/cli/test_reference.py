@@ -69,13 +69,22 @@ def test_statistics_of_others_are_of_the_network_that_the_user_says(execute, the
     assert "clean-fid" in said.err
 
 
-def test_damaged_references_are_left_out_of_the_list(reference, cache, theirs):
+def test_damaged_references_are_named_beside_the_list(execute, refused, reference, cache, theirs):
     reference("import", theirs, "--name", "adm")
-    reference("compute", "Digits:test")
+    reference("import", theirs, "--name", "whole")
+    name = reference("compute", "Digits:test").partition(":")[0]
     (cache / "statistics" / "adm.npz").write_bytes(b"half")
-    for card in (cache / "references").glob("*/card.json"):
-        card.write_text("{")
-    assert json.loads(reference("list", "--json")) == []
+    (card,) = (cache / "references").glob("*/card.json")
+    card.write_text("{")
+    outcome = execute("reference", "list", "--json")
+    assert [row["name"] for row in json.loads(outcome.out)] == ["whole"]
+    first, second = outcome.err.splitlines()
+    assert first.startswith("warning: reference 'adm': damaged (")
+    assert first.endswith(f"delete {cache}/statistics/adm.npz")
+    assert second.startswith(f"warning: reference '{name}': damaged (")
+    assert second.endswith(f"delete {card.parent}")
+    refused(["reference", "export", "adm", "out.npz"], "reference 'adm': damaged", "delete")
+    refused(["score", theirs.with_name("images.npz"), "--reference", "adm"], "reference 'adm': damaged")
 
 
 def test_nothing_is_a_list_too(reference):
@@ -123,6 +132,13 @@ def test_a_name_is_given_once_and_is_a_word(refused, reference, theirs, tmp_path
     refused(["reference", "export", "amd", tmp_path / "x.npz"], "'amd': unknown", "did you mean 'adm'?")
     refused(["reference", "export", "adm", tmp_path / "x.pkl"], "x.pkl: expected a name that ends with .npz")
     refused(["reference", "compute", theirs], "theirs.npz: statistics already", "reference import")
+
+
+def test_a_name_that_means_something_else_already_is_refused(refused, theirs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pictures").mkdir()
+    for name, kind in (("Digits", "a data set"), ("CIFAR10", "a data set"), ("pictures", "a file or folder"), ("theirs.npz", "a file")):
+        refused(["reference", "import", theirs, "--name", name], f"--name {name}: {kind}", f"--reference {name}", "another name")
 
 
 def test_a_file_that_says_of_which_network_it_is_cannot_be_of_another(refused, reference, tmp_path):

@@ -70,6 +70,14 @@ def test_the_output_is_the_same_text_again(execute, images):
     assert {"FD(digits-cnn)", "KD(digits-cnn)[torchmetrics]", "coverage(digits-cnn)"} <= names
 
 
+def test_both_dialects_are_one_word(execute, images):
+    arguments = ("score", images, "--reference", "Digits:test", "--metrics", "kid", "--no_floor", "--json", "--dialect")
+    one, two = (execute(*arguments, dialects) for dialects in ("both", "tf1,torchmetrics"))
+    assert one.code == 0, one.err
+    assert one.out == two.out
+    assert {"KD(digits-cnn)", "KD(digits-cnn)[torchmetrics]"} == {score["name"] for score in json.loads(one.out)["scores"]}
+
+
 def test_json_holds_all_there_is(score, images):
     found = score(images, "--reference", "Digits:test", "--metrics", "fid", "--claimed", "fd=1")
     assert found["num_samples"] == 200

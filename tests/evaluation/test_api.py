@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ from torch import nn
 
 from lightning_gen.data import Digits
 from lightning_gen.errors import UserError
+from lightning_gen.evaluation import api
 from lightning_gen.evaluation.api import compute_reference, score
 from lightning_gen.evaluation.claims import compare, parse_claims, require_inception
 from lightning_gen.evaluation.named_references import entries, export_statistics, import_statistics
-from lightning_gen.evaluation.real_images import real_images
+from lightning_gen.evaluation.real_images import joined, real_images
+from lightning_gen.evaluation.streams import ImageStream
 from lightning_gen.leaderboard.record import Score
 from lightning_gen.leaderboard.schema import to_json
 from lightning_gen.noise import blocks
@@ -163,6 +166,87 @@ def test_the_network_may_be_a_callable():
         score(digits(), "Digits:test", extractor=3)
 
 
+model = nn.Linear(64, 8)
+
+
+def net(images):
+    return model(images.float().flatten(1) / 255)
+
+
+def remembers(images):
+    global model
+    model = model.eval()
+    return net(images)
+
+
+def test_a_function_whose_globals_are_others_is_another_network(monkeypatch):
+    """What was extracted with the weights of before is not taken for a reference."""
+
+    def scored(extractor=net):
+        return score(digits(), "Digits:test", extractor=extractor, metrics=("fid",), floor=False).scores[0]
+
+    first, again = scored(), scored()
+    assert again == first
+    replaced = nn.Linear(64, 8)
+    monkeypatch.setitem(globals(), "model", replaced)
+    second = scored()
+    assert second.fingerprint != first.fingerprint
+    monkeypatch.setenv("LIGHTNING_GEN_CACHE", os.environ["LIGHTNING_GEN_CACHE"] + "-empty")
+    assert scored() == second, "as with nothing kept"
+
+
+def test_nothing_is_kept_of_a_network_without_identity_and_its_scores_are_its_own(cache):
+    scores = [score(digits(), "Digits:test", extractor=remembers, metrics=("fid",), floor=False).scores[0] for _ in range(2)]
+    assert scores[0].value == scores[1].value
+    assert scores[0].fingerprint != scores[1].fingerprint
+    assert not [file for file in cache.rglob("*") if file.is_file() and file.suffix not in (".lock",)]
+
+
+def test_lists_may_be_one_text(tmp_path):
+    one = score(digits(), "Digits:test", metrics="fid, kid", dialects="tf1,torchmetrics", floor=False)
+    other = score(digits(), "Digits:test", metrics=("fid", "kid"), dialects=("tf1", "torchmetrics"), floor=False)
+    assert one == other
+    assert compute_reference("Digits:test", extractor="digits-cnn", dialects="tf1").count == 400
+    refused(["metrics: unknown metric 'fdi'"], digits(), "Digits:test", metrics="fid,fdi")
+
+
+@pytest.mark.parametrize(
+    ("claimed", "words"),
+    [
+        ({"fd": float("nan")}, ["--claimed fd: expected a finite number, got nan"]),
+        ({"fd": float("inf")}, ["finite number, got inf"]),
+        ({"fd": "3.17"}, ["finite number, got '3.17'"]),
+        ({"fd": True}, ["finite number, got True"]),
+        ({"fd": 1.0, "FD": 2.0}, ["fd is claimed twice"]),
+        ({"fdi": 1.0}, ["--claimed fdi: unknown score"]),
+        ("fd=3", ["claimed: expected numbers by name", "{'fid': 3.17}"]),
+    ],
+)
+def test_a_claim_is_looked_at_before_anything_is_computed(claimed, words, monkeypatch):
+    monkeypatch.setattr(api, "opened", lambda *_: pytest.fail("computed"))
+    refused(words, digits(), "Digits:test", claimed=claimed)
+
+
+def test_the_names_of_claims_may_be_in_capitals():
+    (claim,) = score(digits(), "Digits:test", claimed={"FD": np.float32(2)}, metrics=("fid",), floor=False).claims
+    assert (claim.name, claim.claimed) == ("FD(digits-cnn)", 2.0)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu", "tpu0"])
+def test_a_device_that_is_not_there_is_one_line(device):
+    for call in (lambda: score(digits(), "Digits:test", device=device), lambda: compute_reference("Digits:test", device=device)):
+        with pytest.raises(UserError, match=f"device: '{device}' cannot be used on this machine") as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+def test_splits_that_are_joined_keep_the_names_of_their_classes():
+    assert real_images("Digits:train+test").stream.class_names == real_images("Digits").stream.class_names
+    one, other = (ImageStream("", 1, None, (1, 8, 8), class_names=names) for names in (("a",), ("b",)))
+    assert joined([one, one], "").class_names == ("a",)
+    assert joined([one, other], "").class_names is None
+
+
 def test_a_label_per_class_folder_gives_scores_per_class(tmp_path):
     images, labels = digits(count=None), Digits(batch_size=64).arrays("train")[1]
     np.savez(tmp_path / "labelled.npz", images, labels)
@@ -238,8 +322,8 @@ def test_a_claim_stands_beside_the_verified_number():
 
 
 def test_a_claim_is_compared_in_every_dialect():
-    verdict = score(digits(), "Digits:test", metrics=("is",), dialects=("tf1", "torchmetrics"), claimed={"cs": 9.0})
-    assert [claim.name for claim in verdict.claims] == ["CS(digits-cnn)", "CS(digits-cnn)[torchmetrics]"]
+    verdict = score(digits(), "Digits:test", metrics=("kid",), dialects=("tf1", "torchmetrics"), claimed={"kd": 9.0})
+    assert [claim.name for claim in verdict.claims] == ["KD(digits-cnn)", "KD(digits-cnn)[torchmetrics]"]
 
 
 def test_numbers_of_inception_cannot_be_verified_by_another_network():

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from lightning_gen.errors import UserError
+from lightning_gen.evaluation import content
 from lightning_gen.evaluation.sources import image_stream, is_model
 from lightning_gen.noise import IndexedNoise, blocks, stable_hash
 
@@ -117,16 +118,81 @@ def test_the_key_of_a_folder_is_that_of_its_files(folder, tmp_path):
     assert image_stream(tmp_path / "moved").key == key
     assert image_stream(tmp_path / "moved", image_size=4).key != key
     assert image_stream(tmp_path / "moved", num_samples=69).key != key
-    os.utime(tmp_path / "moved" / "003.png", (1, 1))
-    touched = image_stream(tmp_path / "moved").key
-    assert touched != key
     (tmp_path / "moved" / "003.png").rename(tmp_path / "moved" / "0031.png")
-    assert image_stream(tmp_path / "moved").key not in (key, touched)
+    assert image_stream(tmp_path / "moved").key != key
+
+
+def same_size_and_time(file, content):
+    """As archives unpack it, that are made to be reproducible: the file system's name, size and time do not tell."""
+    status = file.stat()
+    assert status.st_size == len(content)
+    file.write_bytes(content)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_the_key_of_files_is_their_content_not_their_times(folder, tmp_path):
+    for index, image in enumerate(pixels()):
+        Image.fromarray(image).save(folder / f"{index:03d}.bmp")
+        (folder / f"{index:03d}.png").unlink()
+    np.save(tmp_path / "mine.npy", pixels())
+    np.savez(tmp_path / "mine.npz", pixels())
+    for source, file in ((folder, folder / "003.bmp"), *[(tmp_path / name,) * 2 for name in ("mine.npy", "mine.npz")]):
+        key = image_stream(source).key
+        os.utime(file, (1, 1))
+        assert image_stream(source).key == key
+        content = file.read_bytes()
+        same_size_and_time(file, content[:-1] + bytes([content[-1] ^ 1]))
+        assert image_stream(source).key != key, source
+        same_size_and_time(file, content)
+        assert image_stream(source).key == key
+    (tmp_path / "mine.npy").rename(tmp_path / "other.npy")
+    renamed = image_stream(tmp_path / "other.npy").key
+    np.save(tmp_path / "mine.npy", pixels())
+    assert image_stream(tmp_path / "mine.npy").key == renamed
+
+
+def test_files_are_hashed_once_as_long_as_nothing_touches_them(folder, tmp_path, monkeypatch):
+    np.save(tmp_path / "mine.npy", pixels())
+    read = []
+    original = content._read
+    monkeypatch.setattr(content, "_read", lambda *files: read.append(files) or original(*files))
+    monkeypatch.setattr(content, "SETTLED_NS", 0)
+    for source in (folder, tmp_path / "mine.npy"):
+        key = image_stream(source).key
+        assert image_stream(source).key == key
+    assert len(read) == 2
+    same_size_and_time(folder / "003.png", (folder / "003.png").read_bytes())
+    assert image_stream(folder).key == image_stream(folder).key
+    assert len(read) == 3
+    monkeypatch.setattr(content, "SETTLED_NS", 10**12)
+    same_size_and_time(folder / "003.png", (folder / "003.png").read_bytes())
+    image_stream(folder)
+    image_stream(folder)
+    assert len(read) == 5, "a file of this moment may change without another time"
 
 
 def test_fewer_pictures_are_evenly_spread(folder):
     np.testing.assert_array_equal(everything(image_stream(folder, num_samples=7)), pixels()[::10].transpose(0, 3, 1, 2))
     refused(["num_samples: expected 1 to 70", "got 71"], folder, num_samples=71)
+
+
+def test_classes_have_names(tmp_path):
+    for index, name in enumerate(("b/0.png", "b/1.png", "a/x/2.png")):
+        save(pixels()[index], tmp_path / "pictures" / name)
+    assert image_stream(tmp_path / "pictures").class_names == ("a", "b")
+    assert image_stream(tmp_path / "pictures" / "b").class_names is None
+    for labels, names in ((np.arange(70) % 3, ("0", "1", "2")), (np.full(70, -1), None), (np.full(70, 10**9), None)):
+        np.savez(tmp_path / "samples.npz", pixels(), labels)
+        assert image_stream(tmp_path / "samples.npz", num_samples=2).class_names == names
+    assert image_stream(pixels()).class_names is None
+
+
+def test_the_names_of_files_may_be_in_capitals(tmp_path):
+    np.savez(tmp_path / "mine.npz", pixels())
+    np.save(tmp_path / "mine.npy", pixels())
+    for name in ("npz", "npy"):
+        (tmp_path / f"mine.{name}").rename(tmp_path / f"MINE.{name.upper()}")
+        np.testing.assert_array_equal(everything(image_stream(tmp_path / f"MINE.{name.upper()}")), pixels().transpose(0, 3, 1, 2))
 
 
 def test_labels_stay_with_their_images_when_there_are_fewer(tmp_path):
@@ -211,6 +277,10 @@ def test_the_key_of_an_array_is_its_content():
     keys = [image_stream(array).key for array in (pixels(), pixels(), pixels(seed=1))]
     assert keys[0] == keys[1] != keys[2]
     assert image_stream(pixels(), num_samples=10).key != keys[0]
+    grey = pixels(4, 4, 4, 1)[..., 0]
+    assert image_stream(grey).key != image_stream(grey.reshape(2, 8, 4, 1)).key, "the same bytes in another shape"
+    turned = np.asarray(pixels(), order="F")
+    assert image_stream(turned).key == image_stream(torch.from_numpy(turned)).key == keys[0], "however it lies in memory"
 
 
 @pytest.mark.parametrize(
@@ -225,6 +295,8 @@ def test_the_key_of_an_array_is_its_content():
         (pixels(channels=4), ["(70, 6, 8, 4)", "array[..., :3]"]),
         (pixels(channels=5), ["1 or 3 channels", "(70, 6, 8, 5)"]),
         (pixels()[0, 0], ["(8, 3)"]),
+        (pixels()[0], ["(6, 8, 3), which looks like one picture", "array[..., None]"]),
+        (pixels(channels=4)[0], ["(6, 8, 4), which looks like one picture"]),
         (pixels()[:0], ["(0, 6, 8, 3)"]),
     ],
 )
@@ -315,6 +387,22 @@ def test_a_function_may_use_the_global_random_numbers():
 )
 def test_an_answer_that_is_no_images_is_refused(answer, words):
     refused(["<lambda>", *words], lambda n, seed: answer(n), num_samples=10)
+
+
+def test_the_block_on_which_a_function_fails_is_named():
+    def failing(count, seed):
+        if count < 64:
+            raise ValueError("no luck\nat all")
+        return painter(count, seed)
+
+    seed = stable_hash(5, "callable", 1) >> 1
+    words = [f"failing: fails on images 64 to 69 (n = 6, seed = {seed}): ValueError: no luck"]
+    refused(words, failing, num_samples=70, seed=5)
+    refused(["fails on images 0 to 2", "TypeError"], lambda n, seed: np.array([object()] * n), num_samples=3)
+
+
+def test_a_tensor_of_a_type_unknown_to_numpy_is_refused_as_fractions_are():
+    refused(["the array: expected uint8", "float32 from 0 to 0"], torch.zeros(4, 3, 4, 4, dtype=torch.bfloat16))
 
 
 def test_a_function_whose_images_change_their_shape_is_refused():
