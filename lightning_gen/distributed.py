@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -104,6 +105,19 @@ def barrier() -> None:
     """Wait for all ranks."""
     if is_distributed():
         dist.barrier()
+
+
+@contextlib.contextmanager
+def buffers_of_first(module: nn.Module) -> Iterator[None]:
+    """Rank 0's buffers on every rank for the time of an evaluation; afterwards every rank has its own again."""
+    own = [buffer.clone() for buffer in module.buffers()] if is_distributed() else []
+    broadcast_buffers(module)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in zip(module.buffers(), own, strict=False):
+                buffer.copy_(value)
 
 
 def broadcast_buffers(module: nn.Module) -> None:

@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 
+from lightning_gen.callbacks.budget import Budget
 from lightning_gen.callbacks.checkpoints import Checkpoints, save_checkpoint
-from lightning_gen.callbacks.every import EveryImages
-from lightning_gen.distributed import broadcast_buffers, say
+from lightning_gen.callbacks.every import EveryImages, completes_step
+from lightning_gen.distributed import buffers_of_first, say
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation import Evaluation, Plan, Scoring, evaluate
 from lightning_gen.models.base import Batch, GenerativeModel
@@ -60,23 +61,28 @@ class GenerativeMetrics(EveryImages):
         self.best: float | None = None
         self.best_images: int | None = None
         self._said = False
+        self._wanted: Literal["eval", "full"] | None = None
 
     def on_train_batch_end(self, trainer: pl.Trainer, model: GenerativeModel, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Evaluate when the interval is crossed, by the full protocol where a checkpoint is due too."""
         if self.scores_checkpoints(trainer) and any(checkpoints.due(model) for checkpoints in _checkpoints(trainer)):
-            self.evaluate(trainer, model, "full")
+            self._wanted = "full"
         elif self.due(model):
-            self.evaluate(trainer, model, "eval")
+            self._wanted = self._wanted or "eval"
+        if self._wanted and completes_step(trainer, batch_idx):
+            self.evaluate(trainer, model, self._wanted)
+            self._wanted = None
 
     def scores_checkpoints(self, trainer: pl.Trainer) -> bool:
-        """Whether regular checkpoints are scored by the full protocol."""
-        regular = any(checkpoints.every_images for checkpoints in _checkpoints(trainer))
+        """Whether regular checkpoints are scored by the full protocol; not where the budget ends before the first of them."""
+        budget = min([callback.images for callback in trainer.callbacks if isinstance(callback, Budget)], default=math.inf)
+        regular = any(0 < checkpoints.every_images <= budget for checkpoints in _checkpoints(trainer))
         return regular and self.every_images > 0 and self.full_plan.num_samples != 0
 
     def evaluate(self, trainer: pl.Trainer, model: GenerativeModel, kind: Literal["eval", "full"]) -> Evaluation:
         """Score, log, and save the model when it is the best so far. Every rank has to call this."""
-        broadcast_buffers(model)
-        evaluation = evaluate(model, trainer.datamodule, self.full_plan if kind == "full" else self.plan)
+        with buffers_of_first(model):
+            evaluation = evaluate(model, trainer.datamodule, self.full_plan if kind == "full" else self.plan)
         row = {f"{kind}/{score.name}": score.value for score in evaluation.scores} | {"progress/images": model.images_seen}
         for logger in trainer.loggers:
             logger.log_metrics(row, step=model.batches_seen)

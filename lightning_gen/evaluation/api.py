@@ -138,9 +138,11 @@ def compute_reference(
         judge = Judge.build(scoring, scoring.dialects[0], device, progress or (lambda *_: None))
         judge.reference(real.stream)
     content = describe(real.stream, judge.extractor, scoring.arithmetic)
-    assert content is not None
-    entry = on_first_rank(lambda: computed_entry(reference_folder(content)))
-    assert entry is not None
+    entry = None if content is None else on_first_rank(lambda: computed_entry(reference_folder(content)))
+    if entry is None:
+        raise UserError(
+            f"reference: {real.name} under {judge.extractor.name} cannot be kept (see above); expected a network and a cache that can"
+        )
     return entry
 
 
@@ -219,6 +221,9 @@ def _judges(scoring: Scoring, network: Extractor | None, device: torch.device, p
     """One per dialect, each built when it is needed."""
     if network is not None:
         refuse(network.name, {"extractor_weights": scoring.extractor_weights, "layer": scoring.layer})
+        for key, value in (*(("dialects", name) for name in scoring.dialects), ("arithmetic", scoring.arithmetic)):
+            if (own := getattr(network, key.removesuffix("s"), value)) != value:
+                raise UserError(f"{key}: the extractor {network.name!r} was built for {own}; expected that alone, got {value}")
     for name in scoring.dialects:
         yield Judge(network, name, scoring, progress) if network is not None else Judge.build(scoring, name, device, progress)
 

@@ -12,12 +12,30 @@ from threadpoolctl import threadpool_limits
 @contextlib.contextmanager
 def exact_arithmetic() -> Iterator[None]:
     """Without TF32, which keeps 10 bits of a product's factors."""
-    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    try:
+        before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    except RuntimeError:  # somebody has used torch's newer names of these switches, after which it refuses the older ones
+        with _exact_by_newer_names():
+            yield
+        return
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
         yield
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+@contextlib.contextmanager
+def _exact_by_newer_names() -> Iterator[None]:
+    switches = torch.backends.cuda.matmul, torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    before = [switch.fp32_precision for switch in switches]
+    try:
+        for switch in switches:
+            switch.fp32_precision = "ieee"
+        yield
+    finally:
+        for switch, value in zip(switches, before, strict=True):
+            switch.fp32_precision = value
 
 
 @contextlib.contextmanager

@@ -16,7 +16,8 @@ from filelock import FileLock, Timeout
 
 from lightning_gen import distributed
 from lightning_gen.data.base import default_root
-from lightning_gen.distributed import broadcast_from_first, on_first_rank, say, say_once
+from lightning_gen.distributed import on_first_rank, say, say_once
+from lightning_gen.errors import UserError
 from lightning_gen.leaderboard.schema import canonical
 
 KEPT_SECONDS = 14 * 24 * 3600
@@ -61,21 +62,24 @@ def work_folder(key: str | None) -> Iterator[pathlib.Path]:
 
     With a key, a killed evaluation's folder is found again; while another process works in it, a folder of one's own is given instead.
     """
-    lock = None
-    found = pathlib.Path()
-    if distributed.rank() == 0:
-        lock, found = _claim(key)
-    found = broadcast_from_first(found)
+    lock: FileLock | None = None
+
+    def claim() -> pathlib.Path:
+        nonlocal lock
+        try:
+            lock, folder = _claim(key)
+        except OSError as error:
+            raise UserError(f"{cache_root()}: no place for features ({error.strerror or error})") from error
+        return folder
+
+    found = on_first_rank(claim)
     finished = False
     try:
         yield found
         finished = True
-    except Exception:
-        # An error that will come again (a full disk, a NaN) must not fill the disk for ever; a kill keeps what is done.
-        finished = key is None
-        raise
     finally:
-        _end(found, lock, finished)
+        # What nobody would find again goes in any case; the rest waits for the next attempt.
+        _end(found, lock, finished or lock is None)
 
 
 def _end(folder: pathlib.Path, lock: FileLock | None, finished: bool) -> None:

@@ -55,6 +55,8 @@ def evaluate(
     choice = choose(data, plan.scoring)
     if choice.note and isinstance(model, SupportsSampling):
         say_once(choice.note)
+    if plan.generalization and not isinstance(model, SupportsLikelihood):
+        raise UserError(f"generalization: {type(model).__name__} has no likelihood to compare; expected false")
     evaluation = Evaluation(headline(data, choice.extractor if isinstance(model, SupportsSampling) else None))
     num_samples = data.evaluation_samples if plan.num_samples is None else plan.num_samples
     # Building the extractor's network draws its weights, before the stored ones replace them.
@@ -80,6 +82,8 @@ def score_samples(
     metrics = data.metrics if scoring.metrics is None else scoring.metrics
     samples = Timed(model_stream(model, plan.num_samples, plan.seed, _identity(model, plan, key)))
     real, held_out = split_stream(data, plan.split), _held_out(data, plan)
+    # The labels that a model was trained with are those of its data, whatever these are called.
+    samples.stream = dataclasses.replace(samples.stream, class_names=real.class_names)
     first: Judge | None = None
     for name in scoring.dialects:
         judge = Judge.build(scoring, name, model.device, progress)
@@ -154,8 +158,6 @@ def score_likelihood(model: GenerativeModel, data: ImageDataModule, plan: Plan, 
     evaluation.log_probs = of_split(plan.split, count, "likelihood")
     evaluation.scores.append(likelihood_score(data, plan, model, evaluation.log_probs))
     if plan.generalization:
-        if plan.split == "train":
-            raise UserError("generalization: compares with the training split; expected split validation or test, got train")
         count = min(count, data.split_size("train"))
         train = of_split("train", count, "likelihood (train)")
         evaluation.scores.append(gap_score(data, plan, model, evaluation.log_probs[:count], train))

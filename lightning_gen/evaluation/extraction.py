@@ -6,8 +6,9 @@ none, and every index is asserted to have been extracted exactly once.
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,21 +74,38 @@ def extract(
     """
     extractor.prepare(stream.shape)
     widths = {"features": extractor.num_features} | ({"logits": extractor.num_classes} if extractor.num_classes else {})
-    store = _FileStore(folder, stream.count, widths) if folder is not None else _MemoryStore(stream.count, widths, extractor.device)
+    store = (
+        _FileStore(folder, stream.count, widths, extractor.device)
+        if folder is not None
+        else _MemoryStore(stream.count, widths, extractor.device)
+    )
     seen = torch.zeros(-(-stream.count // BLOCK), dtype=torch.float64, device=extractor.device)
-    for number, block in own_blocks(stream.count):
-        known = store.has(number)
-        if not known or observe is not None:
-            images = _drawn(stream, block, extractor.device)
-            if observe is not None:
-                observe(block, images)
-            if not known:
-                store.put(number, extractor(images))
-        seen[number] += 1
-        report(block.stop, stream.count)
+    with failing_together(stream.name, extractor.device):
+        for number, block in own_blocks(stream.count):
+            known = store.has(number)
+            if not known or observe is not None:
+                images = _drawn(stream, block, extractor.device)
+                if observe is not None:
+                    observe(block, images)
+                if not known:
+                    store.put(number, extractor(images))
+            seen[number] += 1
+            report(block.stop, stream.count)
     if not bool((distributed.global_sum(seen) == 1).all()):
         raise RuntimeError(f"{stream.name}: some images were extracted twice or never")
     return FeatureSet(stream.name, labels=stream.labels, class_names=stream.class_names, **store.tables(stream.name))
+
+
+@contextlib.contextmanager
+def failing_together(name: str, device: torch.device) -> Iterator[None]:
+    """What one rank raises within, it raises; the others raise too, instead of waiting for it at the next collective for ever."""
+    failure: Exception | None = None
+    try:
+        yield
+    except Exception as error:
+        failure = error
+    if distributed.any_rank(failure is not None, device):
+        raise failure or UserError(f"{name}: another process has failed")
 
 
 def _drawn(stream: ImageStream, block: range, device: torch.device) -> Tensor:
@@ -101,15 +119,11 @@ def _drawn(stream: ImageStream, block: range, device: torch.device) -> Tensor:
 class _FileStore:
     """Tables in a folder that all processes see."""
 
-    def __init__(self, folder: pathlib.Path, count: int, widths: dict[str, int]) -> None:
+    def __init__(self, folder: pathlib.Path, count: int, widths: dict[str, int], device: torch.device) -> None:
         self.workspace = Workspace(folder, count, widths)
-        if distributed.rank() == 0:
-            self.workspace.create()
-        distributed.barrier()
-        if not self.workspace.checksums.is_file():
-            raise UserError(
-                f"{folder}: not there on rank {distributed.rank()}; set LIGHTNING_GEN_CACHE to a folder that all machines share"
-            )
+        distributed.on_first_rank(self.workspace.create)
+        if distributed.any_rank(not self.workspace.checksums.is_file(), device):
+            raise UserError(f"{folder}: not there on every machine; expected LIGHTNING_GEN_CACHE to be a folder that all of them share")
 
     def has(self, number: int) -> bool:
         return self.workspace.has(number)
@@ -119,7 +133,7 @@ class _FileStore:
 
     def tables(self, name: str) -> dict[str, Any]:
         distributed.barrier()
-        if distributed.rank() == 0 and (missing := self.workspace.missing()):
+        if missing := distributed.on_first_rank(self.workspace.missing):
             raise RuntimeError(f"{name}: the features of {len(missing)} blocks are not in {self.workspace.folder}")
         return {"features": self.workspace.tables["features"], "logits": self.workspace.tables.get("logits")}
 

@@ -89,8 +89,17 @@ class Plan:
                 raise UserError(f"{key}: expected at least {smallest}, got {value}")
         if self.likelihood_images is not None and self.likelihood_images < 1:
             raise UserError(f"likelihood_images: expected at least 1, or nothing for all, got {self.likelihood_images}")
+        check_weights(self.weights)
+        if self.generalization and self.split == "train":
+            raise UserError("generalization: compares with the training split; expected split validation or test, got train")
         if self.num_samples == 1:
             raise UserError("num_samples: a distance between sets of images needs at least 2, got 1")
+
+
+def check_weights(weights: str) -> None:
+    """Refuse anything but the averaged and the live weights."""
+    if weights not in get_args(Weights):
+        raise UserError(f"weights: unknown value {weights!r}; {did_you_mean(str(weights), get_args(Weights))}")
 
 
 @dataclass

@@ -64,15 +64,26 @@ def reference_of(stream: ImageStream, extractor: Extractor, arithmetic: Arithmet
     if content is None or not cache_is_writable():
         return on_rank_0_only(_from_features(extract(stream, extractor, None, report), {}, arithmetic, extractor.device))
     folder = reference_folder(content)
-    held = load(folder) if rank() == 0 else None
+    held = _held(folder)
     if not broadcast_from_first(held is not None):
         with work_folder(folder.name) as work:
             features = extract(stream, extractor, work, report)
             on_first_rank(lambda: save(_from_features(features, content, arithmetic, extractor.device), work, folder))
-        held = load(folder) if rank() == 0 else None
-        if rank() == 0 and held is None:
+        held = _held(folder)
+        if not broadcast_from_first(held is not None):
             raise UserError(f"{folder}: what was written there cannot be read back")
     return held
+
+
+def _held(folder: pathlib.Path) -> Reference | None:
+    """What is kept, on rank 0; what goes wrong there every rank hears of."""
+    found: list[Reference | None] = [None]
+
+    def attempt() -> None:
+        found[0] = load(folder)
+
+    on_first_rank(attempt)
+    return found[0]
 
 
 def describe(stream: ImageStream, extractor: Extractor, arithmetic: Arithmetic) -> Card | None:
@@ -88,6 +99,7 @@ def describe(stream: ImageStream, extractor: Extractor, arithmetic: Arithmetic) 
         "count": stream.count,
         "network": extractor.protocol_for(stream.shape),
         "arithmetic": arithmetic,
+        "device": extractor.device.type,
     }
 
 
@@ -158,7 +170,7 @@ def load(folder: pathlib.Path) -> Reference | None:
             if sha256(folder / name) != expected:
                 raise ValueError(f"{name} does not have its SHA-256")
         return _read(folder, card)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         say(f"{folder}: damaged ({error}); computed anew")
         shutil.rmtree(folder, ignore_errors=True)
         return None

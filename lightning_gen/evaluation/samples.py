@@ -12,6 +12,7 @@ import torch
 
 from lightning_gen.checkpoint import find_checkpoint, load_model, sha256
 from lightning_gen.errors import UserError
+from lightning_gen.evaluation.plan import check_weights
 from lightning_gen.evaluation.real_images import takes_image_size
 from lightning_gen.evaluation.sources import Source, image_stream, is_model
 from lightning_gen.evaluation.standing import standing_statistics
@@ -42,6 +43,12 @@ class Samples:
     latent_dim: int | None = None
     weights: Weights | None = None
     standing_statistics: int = 0
+
+    def __post_init__(self) -> None:
+        if self.standing_statistics < 0:
+            raise UserError(f"standing_statistics: expected at least 0, got {self.standing_statistics}")
+        if self.weights is not None:
+            check_weights(self.weights)
 
 
 def check_image_size(samples: Samples, reference: Any) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lightning_gen.errors import UserError
+from lightning_gen.noise import philox
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,17 +130,20 @@ def frechet_distance(samples: GaussianStatistics, reference: GaussianStatistics,
 def debiased_distance(features: Tensor, reference: GaussianStatistics) -> float:
     r"""The distance of few feature vectors ``(N, d)`` without the 1/N term of its bias (Richardson's extrapolation).
 
-    .. math:: 2\,\mathrm{FD}_N - \tfrac12 (\mathrm{FD}_{N/2}^{even} + \mathrm{FD}_{N/2}^{odd})
+    .. math:: 2\,\mathrm{FD}_N - \tfrac12 (\mathrm{FD}_{N/2}^{first} + \mathrm{FD}_{N/2}^{second})
 
-    It estimates the distance at N = infinity, may be negative, and is noisier than :func:`frechet_distance`; for use during training only.
+    The halves are drawn at random by index: samples whose classes come in turn would give halves of different classes. It estimates the
+    distance at N = infinity, may be negative, and is noisier than :func:`frechet_distance`; for use during training only.
 
     Raises:
         UserError: fewer than 4 vectors, or as :func:`frechet_distance`.
     """
     if len(features) < 4:
         raise UserError(f"features: expected at least 4 feature vectors for a debiased distance, got {len(features)}")
-    whole, even, odd = (frechet_distance(GaussianStatistics.of_rows(part), reference) for part in (features, features[::2], features[1::2]))
-    return 2 * whole - (even + odd) / 2
+    order = torch.from_numpy(philox("evaluation", "halves").permutation(len(features)))
+    parts = (features, *(features[half] for half in order.tensor_split(2)))
+    whole, first, second = (frechet_distance(GaussianStatistics.of_rows(part), reference) for part in parts)
+    return 2 * whole - (first + second) / 2
 
 
 def _nuclear_norm(x: GaussianStatistics, y: GaussianStatistics) -> Tensor:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from pytorch_lightning.loggers import Logger
 
+from lightning_gen.callbacks.budget import Budget
 from lightning_gen.callbacks.checkpoints import Checkpoints
 from lightning_gen.callbacks.ema import EMA
 from lightning_gen.callbacks.generative_metrics import VALIDATION_SEED, GenerativeMetrics
@@ -108,6 +109,12 @@ def test_without_regular_checkpoints_the_small_scores_choose(train, tmp_path):
     plan = Plan("validation", 70, seed=VALIDATION_SEED, scoring=Scoring(floor=False, debiased=True))
     best = evaluate(load_model(tmp_path / "checkpoints" / "best.ckpt"), Digits(batch_size=64, num_bits=8), plan)
     assert best.value(FD) == metrics.best
+
+
+def test_a_checkpoint_that_the_budget_never_reaches_does_not_choose(train):
+    metrics = GenerativeMetrics(64, num_samples=70, likelihood_images=70)
+    train(vae(), Budget(256), metrics, Checkpoints(10_000))
+    assert metrics.best is not None
 
 
 def test_the_names_of_metrics_are_the_evaluations(train):

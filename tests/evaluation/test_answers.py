@@ -10,6 +10,7 @@ from lightning_gen.errors import UserError
 from lightning_gen.evaluation import Plan, Scoring, choose, evaluate, score_directions
 from lightning_gen.evaluation.defaults import headline
 from lightning_gen.evaluation.neighbours import NEIGHBOURS, neighbour_sheet
+from lightning_gen.evaluation.samples import Samples
 from lightning_gen.evaluation.standing import standing_statistics
 from lightning_gen.metrics.extractors.inception_weights import FILE_NAME, VARIABLE
 from lightning_gen.models import DCGAN, VAE
@@ -102,7 +103,26 @@ def test_a_model_that_has_seen_nothing_has_no_gap():
 
 def test_training_images_cannot_be_compared_with_themselves():
     with pytest.raises(UserError, match="generalization: compares with the training split"):
-        evaluate(vae(), digits(), Plan("train", 0, likelihood_images=10, generalization=True))
+        Plan("train", 0, likelihood_images=10, generalization=True)
+
+
+def test_a_model_without_likelihood_has_no_gap():
+    with pytest.raises(UserError, match="generalization: DCGAN has no likelihood"):
+        evaluate(dcgan(), digits(), Plan(num_samples=70, generalization=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"weights": "EMA"}, "weights: unknown value 'EMA'; did you mean 'ema'"),
+        ({"standing_statistics": -1}, "standing_statistics: expected at least 0, got -1"),
+    ],
+)
+def test_a_way_to_answer_that_does_not_exist_is_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        Plan(**options)
+    with pytest.raises(UserError, match=message):
+        Samples("run", **options)
 
 
 # Nearest neighbours.

@@ -12,8 +12,10 @@ import torch
 from distributed_pool import Pool, shared_pool
 
 from lightning_gen.data import Digits, ToyDensity
+from lightning_gen.distributed import buffers_of_first
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation import Plan, Scoring, evaluate, require_something_to_measure
+from lightning_gen.evaluation.extraction import extract
 from lightning_gen.evaluation.streams import split_stream
 from lightning_gen.metrics.accumulators import group_of
 from lightning_gen.metrics.extractors import build_extractor, in_domain
@@ -54,6 +56,7 @@ def new_model(kind, data=None, averages=True):
 def scores(rank, world_size, kind, plan, folder):
     """With a cache of its own for every number of processes, so that none reads what another has computed."""
     os.environ["LIGHTNING_GEN_CACHE"] = f"{folder}/{world_size}"
+    plan = dataclasses.replace(plan, generalization=kind == "vae" and plan.generalization)
     evaluation = evaluate(new_model(kind), new_data(), plan, key={"name": "model"} if kind == "vae" else None)
     log_probs = None if evaluation.log_probs is None else evaluation.log_probs.tolist()
     return [dataclasses.asdict(score) for score in evaluation.scores], log_probs
@@ -350,3 +353,41 @@ def test_the_speed_of_sampling_counts_the_drawing_and_not_the_extractor(monkeypa
     monkeypatch.setattr(model, "sample_block", taking(1.0, model.sample_block))
     # 10 blocks of 64 samples, one second each.
     assert evaluate(model, Digits(batch_size=64), Plan(num_samples=640, likelihood_images=1)).samples_per_second == 64.0
+
+
+# When one process fails.
+
+
+def extract_with_a_failure(rank, world_size, failing):
+    """What each rank is told."""
+    whole = split_stream(new_data(), "test")
+
+    def draw(block, device):
+        if rank == failing:
+            raise UserError("picture 7 cannot be read")
+        return whole.draw(block, device)
+
+    try:
+        extract(dataclasses.replace(whole, draw=draw), build_extractor("digits-cnn"), None, lambda done, total: None)
+    except UserError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_what_fails_in_one_process_ends_all_of_them(pool, failing):
+    found = pool(extract_with_a_failure, failing, world_size=3, seconds=60.0)
+    assert found[failing] == "picture 7 cannot be read"
+    assert [message for rank, message in enumerate(found) if rank != failing] == ["digits (test): another process has failed"] * 2
+
+
+def buffers_within_and_after(rank, world_size):
+    model = new_model("dcgan", averages=False)
+    for buffer in model.buffers():
+        buffer.fill_(rank)
+    with buffers_of_first(model):
+        within = {float(buffer.max()) for buffer in model.buffers()}
+    return within, {float(buffer.max()) for buffer in model.buffers()}
+
+
+def test_an_evaluation_gives_every_process_its_own_buffers_back(pool):
+    assert pool(buffers_within_and_after, world_size=2) == [({0.0}, {0.0}), ({0.0}, {1.0})]
