@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 
+from lightning_gen.data.base import ImageDataModule
 from lightning_gen.distributed import on_first_rank, world_size
 from lightning_gen.errors import UserError, did_you_mean
 from lightning_gen.evaluation.arithmetic import exact_arithmetic
 from lightning_gen.evaluation.checks import ImageChecks, count_warnings, format_warning, shape_warnings
 from lightning_gen.evaluation.claims import Claim, check_claims, compare, metrics_for, require_inception
-from lightning_gen.evaluation.defaults import choose
+from lightning_gen.evaluation.defaults import choose, first_at_hand
 from lightning_gen.evaluation.judge import Judge, Progress
 from lightning_gen.evaluation.named_references import Entry, computed_entry
 from lightning_gen.evaluation.plan import Scoring
@@ -193,6 +194,9 @@ def _settle(scoring: Scoring, real: RealImages, compared: bool, claims: Mapping[
         extractor, note = choice.extractor, choice.note
         if extractor is None:
             raise UserError(f"extractor: {note}")
+    elif extractor is None and real.stream is not None and not {*claims} & {"fid", "is", "kid"}:
+        choice = first_at_hand(ImageDataModule.extractors, scoring)  # images of one's own: as for a data set that names none
+        extractor, note = choice.extractor, choice.note
     metrics = scoring.metrics
     if metrics is None:
         if not compared:
@@ -203,7 +207,7 @@ def _settle(scoring: Scoring, real: RealImages, compared: bool, claims: Mapping[
     if real.num_features is not None and real.network is None and len(scoring.dialects) > 1:
         raise UserError(f"dialect: statistics such as {real.name} are of one dialect; expected one, got {', '.join(scoring.dialects)}")
     metrics = metrics_for(claims, metrics)
-    if not real.has_features and compared and (needed := [name for name in metrics if name in ("kid", "prdc", "per_class")]):
+    if not real.has_features and compared and (needed := [name for name in metrics if name in ("kid", "prdc", "per_class", "authpct")]):
         raise UserError(f"metrics: {needed[0]} needs the features of the real images; {real.name} has their mean and covariance only")
     return dataclasses.replace(scoring, extractor=extractor or INCEPTION, metrics=metrics), note
 

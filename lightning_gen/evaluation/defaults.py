@@ -35,10 +35,15 @@ def choose(data: ImageDataModule, scoring: Scoring) -> Choice:
         return Choice(None)
     if scoring.extractor:
         return Choice(scoring.extractor)
-    for number, name in enumerate(data.extractors):
+    return first_at_hand(data.extractors, scoring)
+
+
+def first_at_hand(names: tuple[str, ...], scoring: Scoring) -> Choice:
+    """The first of some extractors whose weights are on this machine."""
+    for number, name in enumerate(names):
         if name != INCEPTION or find_inception_weights(scoring.extractor_weights) is not None:
             return Choice(name, _missing(name) if number else None)
-    return Choice(None, "no feature extractor has its weights on this machine" if data.extractors else None)
+    return Choice(None, "no feature extractor has its weights on this machine" if names else None)
 
 
 def _missing(used: str) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from distributed_pool import shared_pool
+from inception_weights import photo_patches
 from PIL import Image
 from torch import nn
 
@@ -21,6 +22,7 @@ from lightning_gen.evaluation.real_images import joined, real_images
 from lightning_gen.evaluation.streams import ImageStream
 from lightning_gen.leaderboard.record import Score
 from lightning_gen.leaderboard.schema import to_json
+from lightning_gen.metrics.extractors.inception_weights import FILE_NAME, VARIABLE
 from lightning_gen.noise import blocks
 
 
@@ -415,3 +417,12 @@ def test_statistics_of_another_network_or_without_features_are_refused(tmp_path)
     np.savez(tmp_path / "right.npz", mu=np.zeros(32), sigma=np.eye(32))
     import_statistics(tmp_path / "right.npz", "right", extractor="digits-cnn", dialect="torchmetrics")
     refused(["right is of dialect torchmetrics, not of tf1"], digits(), "right", metrics=("fid",))
+
+
+def test_images_of_ones_own_are_scored_by_what_is_at_hand_and_one_line_says_what_is_missing(monkeypatch, tmp_path):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    images = photo_patches(80)
+    verdict = score(images[:40], images[40:], metrics=["fid"])
+    assert [one.name for one in verdict.scores] == ["FD(cifar-cnn)"]
+    assert FILE_NAME in verdict.warnings[0]
