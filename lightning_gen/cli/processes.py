@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
+import pathlib
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch.multiprocessing import ProcessRaisedException
+from torch.multiprocessing.spawn import ProcessException
 
 from lightning_gen.errors import UserError
+from lightning_gen.evaluation.extraction import ANOTHER_FAILED
 
 PROCESSES_PER_CORE = 4
 """More processes than that on a CPU only fill its memory."""
@@ -34,10 +36,12 @@ def launch(work: Callable[..., Any], devices: int, *arguments: Any) -> Any:
     """
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     fabric = Fabric(accelerator=accelerator, devices=devices, strategy="ddp_spawn" if devices > 1 else "auto")
-    try:
-        return fabric.launch(_run, Opaque((work, arguments))).content
-    except ProcessRaisedException as error:
-        raise user_error_in(str(error)) or error from error
+    with tempfile.TemporaryDirectory(prefix="lightning-gen-") as folder:
+        complaints = pathlib.Path(folder) / "complaints"
+        try:
+            return fabric.launch(_run, Opaque((work, arguments, complaints))).content
+        except ProcessException as error:
+            raise user_error_in(complaints) or error from error
 
 
 class Opaque:
@@ -52,11 +56,18 @@ class Opaque:
 
 
 def _run(fabric: Fabric, task: Opaque) -> Opaque:
-    work, arguments = task.content
-    return Opaque(work(fabric, *arguments))
+    work, arguments, complaints = task.content
+    try:
+        return Opaque(work(fabric, *arguments))
+    except UserError as error:
+        # In a file: torch tells of the process that ended first, which may be one that was merely deserted.
+        with complaints.open("a") as file:
+            file.write(f"{error}\n")
+        raise
 
 
-def user_error_in(report: str) -> UserError | None:
-    """A process's own complaint, out of the traceback in which it reaches its parent."""
-    found = re.findall(r"^lightning_gen\.errors\.\w+: (.+)$", report, flags=re.MULTILINE)
-    return UserError(found[-1]) if found else None
+def user_error_in(complaints: pathlib.Path) -> UserError | None:
+    """What the processes complained of: the first that is not merely about another process."""
+    lines = complaints.read_text().splitlines() if complaints.is_file() else []
+    lines.sort(key=lambda line: line.endswith(ANOTHER_FAILED))
+    return UserError(lines[0]) if lines else None

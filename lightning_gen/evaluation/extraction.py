@@ -24,6 +24,8 @@ from lightning_gen.metrics.rows import Rows
 from lightning_gen.metrics.tables import Workspace
 from lightning_gen.noise import BLOCK, blocks
 
+ANOTHER_FAILED = "another process has failed"
+
 Report = Callable[[int, int], None]
 """Called with how many images are finished (over all ranks, about), and of how many."""
 
@@ -105,7 +107,7 @@ def failing_together(name: str, device: torch.device) -> Iterator[None]:
     except Exception as error:
         failure = error
     if distributed.any_rank(failure is not None, device):
-        raise failure or UserError(f"{name}: another process has failed")
+        raise failure or UserError(f"{name}: {ANOTHER_FAILED}")
 
 
 def _drawn(stream: ImageStream, block: range, device: torch.device) -> Tensor:
