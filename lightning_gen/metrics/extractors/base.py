@@ -81,14 +81,20 @@ class Extractor(ABC):
         self.check_shape(tuple(images.shape[1:]))
         with plain_arithmetic(self.device.type):
             pieces = images.to(self.device).split(self.micro_batch)
-            if self.is_thread_safe and self.device.type == "cpu" and torch.get_num_threads() > 1:
-                parts = [*single_threads(torch.get_num_threads(), os.getpid()).map(self._checked_alone, pieces)]
+            threads = torch.get_num_threads()
+            if self.is_thread_safe and self.device.type == "cpu" and threads > 1:
+                try:
+                    parts = [*single_threads(threads, os.getpid()).map(self._checked_alone, pieces)]
+                finally:
+                    torch.set_num_threads(threads)
             else:
                 parts = [self._checked(piece) for piece in pieces]
         features, logits = zip(*parts, strict=True)
         return Extraction(torch.cat(features), None if logits[0] is None else torch.cat(logits))
 
     def _checked_alone(self, images: Tensor) -> Extraction:
+        # Each time: the linear algebra library keeps one number of threads for the whole process, which the caller sets back.
+        torch.set_num_threads(1)
         # Without gradient and autocast are states of a thread.
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             return self._checked(images)
@@ -117,8 +123,8 @@ class Extractor(ABC):
 
 @cache
 def single_threads(count: int, process: int) -> ThreadPoolExecutor:
-    """Threads that compute with one thread each; a forked process needs threads of its own."""
-    return ThreadPoolExecutor(count, thread_name_prefix="extract", initializer=torch.set_num_threads, initargs=(1,))
+    """Threads for one piece each; a forked process needs threads of its own."""
+    return ThreadPoolExecutor(count, thread_name_prefix="extract")
 
 
 @contextlib.contextmanager
