@@ -63,10 +63,11 @@ def _data() -> list[Entry]:
 
 def _extractors() -> list[Entry]:
     from lightning_gen.metrics.extractors import INCEPTION, extractor_names, known_extractors, read_card
-    from lightning_gen.metrics.extractors.inception_weights import FILE_NAME, find_inception_weights
+    from lightning_gen.metrics.extractors.inception_weights import FILE_NAME, find_inception_weights, has_official_weights
 
     found = find_inception_weights()
-    inception = f"weights: {found}" if found else f"weights: {FILE_NAME} is downloaded once, when it is asked for by name"
+    others = "" if found is None or has_official_weights() else " (not the official ones: its scores are called FD, CS and KD)"
+    inception = f"weights: {found}{others}" if found else f"weights: {FILE_NAME} is downloaded once, when it is asked for by name"
     entries = [{"name": INCEPTION, "summary": f"Inception-v3 of 2015, the network of FID, IS and KID; {inception}"}]
     entries += [
         {"name": name, "summary": f"classifier in the package, trained on {read_card(name)['trained_on']}"} for name in extractor_names()

@@ -83,3 +83,13 @@ def test_a_misspelt_kind_is_one_line(capsys):
     assert err.startswith("lightning-gen list: ")
     assert "'modles'" in err
     assert err.count("\n") == 1
+
+
+def test_extractors_say_whose_weights_are_here(execute, monkeypatch, tmp_path):
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
+    out = execute("list", "extractors").out
+    assert "weights-inception-2015-12-05-6726825d.pth is downloaded once" in out
+    assert all(name in out for name in ("cifar-cnn", "mnist-cnn", "digits-cnn", "vgg16"))
+    (tmp_path / "mine.pth").write_bytes(b"other weights")
+    monkeypatch.setenv("LIGHTNING_GEN_INCEPTION_WEIGHTS", str(tmp_path / "mine.pth"))
+    assert "not the official ones" in execute("list", "extractors").out

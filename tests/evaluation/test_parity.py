@@ -17,7 +17,7 @@ from torchvision.datasets import CIFAR10
 
 from lightning_gen.data.base import default_root
 from lightning_gen.evaluation.api import score
-from lightning_gen.metrics.extractors import find_inception_weights
+from lightning_gen.metrics.extractors import has_official_weights
 from lightning_gen.metrics.extractors.inception_weights import FILE_NAME
 
 ALL = ("fid", "is", "kid", "prdc")
@@ -128,7 +128,7 @@ def test_two_dialects_print_two_numbers_for_the_same_images(tmp_path):
 @pytest.mark.slow
 def test_the_golden_values_of_the_real_weights():
     """torch-fidelity's own regression values for the first 5,000 images of CIFAR-10's train split against those of its test split."""
-    if find_inception_weights() is None:
+    if not has_official_weights():
         pytest.skip(f"{FILE_NAME} is not on this machine")
     try:
         sets = [CIFAR10(default_root(), train=train).data[:5000] for train in (True, False)]
