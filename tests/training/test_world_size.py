@@ -181,6 +181,38 @@ def test_buffers_are_equal_before_evaluation(pool, tmp_path):
     assert pool(best_score, str(tmp_path / "checkpoints" / "best.ckpt")) == [best]
 
 
+EVERY_METRIC = ("fid", "is", "kid", "prdc", "fd_infinity")
+
+
+class AtTheEnd(GenerativeMetrics):
+    """Scores the checkpoint of the last batch by the full protocol, and keeps every number."""
+
+    def evaluate(self, trainer, model, kind):
+        evaluation = super().evaluate(trainer, model, kind)
+        self.best = {score.name: score.value for score in evaluation.scores}
+        return evaluation
+
+    def _keep_best(self, trainer, model, evaluation):
+        return None
+
+
+def every_score(rank, world_size, path):
+    from lightning_gen.checkpoint import load_model
+
+    plan = Plan("validation", 300, seed=1, scoring=Scoring(EVERY_METRIC, floor=False))
+    found = evaluate(load_model(path), Digits(batch_size=64, num_bits=8), plan).scores
+    return {score.name: score.value for score in found}
+
+
+def test_every_full_score_during_training_on_two_processes_is_that_of_the_checkpoint_on_one(pool, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    callbacks = [AtTheEnd(64, checkpoint_samples=300, metrics=[*EVERY_METRIC]), Checkpoints(64)]
+    (_, _, (found,)), (_, _, (found_1,)) = pool(train_dcgan, str(tmp_path), callbacks, world_size=2)
+    assert len(found) == 8
+    assert found == found_1
+    assert pool(every_score, str(tmp_path / "checkpoints" / "last.ckpt")) == [found]
+
+
 # What is counted.
 
 
