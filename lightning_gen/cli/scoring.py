@@ -45,7 +45,9 @@ def publish(record: ResultRecord, console: Console) -> None:
     if distributed.rank() == 0:
         separator = ", " if len(record.scores) <= ON_ONE_LINE else "\n  "
         line = f"{record.checkpoint.kind}: " + separator.join(map(in_words, record.scores))
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        notes = [f"{score.name}: {note}" for score in record.scores for note in score.details.get("notes", [])]
+        for text in (line, *notes):
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
         results = pathlib.Path(record.run_folder) / "results"
         try:
             write(record, results)

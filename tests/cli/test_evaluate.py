@@ -100,6 +100,12 @@ def test_metrics_dialects_and_arithmetic_are_chosen_by_name(evaluate, bare):
     assert scores(again) != scores(found)
 
 
+def test_fewer_samples_than_features_are_said(execute, bare):
+    few, enough = (execute("evaluate", bare, "--num_samples", count, "--likelihood_images", "64").err for count in ("20", "64"))
+    assert "FD(digits-cnn): 20 samples span less than the 32 features" in few
+    assert "span less" not in enough
+
+
 def test_generalisation_and_neighbours_come_when_asked_for(execute, vae_copy):
     options = ["--generalization", "--neighbours", "3", "--json"]
     outcome = execute("evaluate", vae_copy, *SMALL, *options)
