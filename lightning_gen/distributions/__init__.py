@@ -3,7 +3,10 @@
 from lightning_gen.lazy import lazy_exports
 
 DISTRIBUTIONS = {
+    "LatentDistribution": "base",
     "DiagonalNormal": "normal",
+    "FullNormal": "normal",
+    "NormalMixture": "mixture",
     "Likelihood": "likelihoods",
     "Bernoulli": "likelihoods",
     "Gaussian": "likelihoods",

@@ -4,6 +4,8 @@ from lightning_gen.lazy import lazy_exports
 
 MODELS = {
     "VAE": "autoencoders.vae",
+    "BetaVAE": "autoencoders.beta_vae",
+    "IWAE": "autoencoders.iwae",
     "GAN": "gans.gan",
     "DCGAN": "gans.dcgan",
 }

@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from lightning_gen.distributions.base import LatentDistribution
 from lightning_gen.noise import Noise
 
 
@@ -56,6 +57,28 @@ class SupportsDecoding(Protocol):
 
 
 @runtime_checkable
+class SupportsPrior(Protocol):
+    """Has a distribution of latent vectors from which its samples are decoded."""
+
+    def draw_latents(self, noise: Noise, *, labels: Tensor | None = None) -> Tensor:
+        """One latent vector from the prior per item of ``noise``, ``(B, D)``."""
+
+
+@runtime_checkable
+class SupportsPosterior(Protocol):
+    """Infers a distribution of latent vectors from an image: what a report of rate, collapse and gaps needs."""
+
+    latent_shapes: dict[str, tuple[int, ...]]
+    """Name and shape of each part of z, in order."""
+
+    def posterior(self, images: Tensor, labels: Tensor | None = None) -> LatentDistribution:
+        """q(z|x), ``(B, D)``."""
+
+    def prior(self, labels: Tensor | None = None) -> LatentDistribution:
+        """p(z), without a batch; with one only where it depends on the labels."""
+
+
+@runtime_checkable
 class SupportsReconstruction(Protocol):
     """Reproduces given images from what it keeps of them."""
 
@@ -68,6 +91,8 @@ CAPABILITIES: dict[str, type] = {
     "likelihood": SupportsLikelihood,
     "latents": SupportsLatents,
     "decoding": SupportsDecoding,
+    "prior": SupportsPrior,
+    "posterior": SupportsPosterior,
     "reconstruction": SupportsReconstruction,
 }
 

@@ -365,9 +365,9 @@ def test_vectors_go_in_and_out_as_float32(cls, tiny, fit):
 
 
 def test_a_gan_claims_no_likelihood_and_no_encoder_and_a_vae_does():
-    assert capabilities_of(GAN) == capabilities_of(DCGAN) == ["sampling", "decoding"]
+    assert capabilities_of(GAN) == capabilities_of(DCGAN) == ["sampling", "decoding", "prior"]
     model = build("VAE mlp")
-    assert capabilities_of(model) == ["sampling", "likelihood", "latents", "decoding", "reconstruction"]
+    assert capabilities_of(model) == ["sampling", "likelihood", "latents", "decoding", "prior", "posterior", "reconstruction"]
     assert isinstance(model, SupportsLatents)
     assert not isinstance(build("GAN"), SupportsLatents | SupportsLikelihood)
 

@@ -149,7 +149,11 @@ class AdversarialModel(GenerativeModel, SamplesFromNoise):
 
     def sample_images(self, noise: Noise, *, labels: Tensor | None = None) -> Tensor:
         """Images of z drawn from the prior."""
-        return self.to_data(self.generator(self.prior(noise, "z"), labels))
+        return self.to_data(self.generator(self.draw_latents(noise, labels=labels), labels))
+
+    def draw_latents(self, noise: Noise, *, labels: Tensor | None = None) -> Tensor:
+        """Draws of z, ``(B, latent_dim)``, as samples use them."""
+        return self.prior(noise, "z")
 
     def decode(self, z: Tensor, *, labels: Tensor | None = None) -> Tensor:
         """G(z) as uint8 images."""
