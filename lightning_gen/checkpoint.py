@@ -68,6 +68,15 @@ def model_of(checkpoint: dict[str, Any], path: Path) -> GenerativeModel:
     return model.eval()
 
 
+def save_model(model: GenerativeModel, path: Path) -> None:
+    """Write what :func:`load_model` rebuilds a model from, without a trainer: complete or not at all."""
+    content: dict[str, Any] = {"state_dict": model.state_dict()}
+    model.on_save_checkpoint(content)
+    partial = pathlib.Path(path).with_suffix(".partial")
+    torch.save(content, partial)
+    os.replace(partial, path)
+
+
 def images_seen(path: Path) -> int:
     """How many images the model of a checkpoint had seen."""
     return read_checkpoint(path)[CHECKPOINT_KEY]["images_seen"]

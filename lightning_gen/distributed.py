@@ -42,6 +42,15 @@ def global_mean(tensor: Tensor) -> Tensor:
     return all_reduce(tensor) / dist.get_world_size()
 
 
+def all_rows(rows: Tensor) -> Tensor:
+    """The rows of all ranks, of equally many each, in the order of ranks; differentiable."""
+    if not is_distributed():
+        return rows
+    from torch.distributed.nn.functional import all_gather
+
+    return torch.cat(all_gather(rows))
+
+
 def global_sum(tensor: Tensor) -> Tensor:
     """The sum of ``tensor`` over ranks."""
     if is_distributed():

@@ -32,4 +32,4 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     if near:
         return f"did you mean {by_lower[near[0]]!r}?"
-    return f"expected one of {', '.join(options)}" if 0 < len(options) <= 12 else "no near match"
+    return f"expected one of {', '.join(options)}" if 0 < len(options) <= 30 else "no near match"

@@ -11,6 +11,13 @@ DISTRIBUTIONS = {
     "Bernoulli": "likelihoods",
     "Gaussian": "likelihoods",
     "DiscretizedLogistic": "likelihoods",
+    "CodePrior": "codes",
+    "CategoricalCodePrior": "codes",
+    "Poisson": "poisson",
+    "Corruption": "corruptions",
+    "GaussianCorruption": "corruptions",
+    "MaskingCorruption": "corruptions",
+    "SaltAndPepperCorruption": "corruptions",
 }
 
 __getattr__, __dir__ = lazy_exports(__name__, DISTRIBUTIONS)

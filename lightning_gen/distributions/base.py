@@ -44,6 +44,10 @@ class LatentDistribution:
         """log-density (log-mass of counts) in nats, ``(...)``."""
         raise NotImplementedError
 
+    def log_densities(self, z: Tensor) -> Tensor:
+        """log-density of z ``(..., D)`` under each of K distributions ``(K, D)``: ``(..., K)``."""
+        return self.log_prob(z.unsqueeze(-2))
+
     def kl_terms(self, other: LatentDistribution) -> Tensor:
         """Terms whose sum over the last dimension is KL(self || other) in nats, ``(..., G)``: one per dimension where the KL splits.
 

@@ -48,6 +48,11 @@ class Likelihood(nn.Module):
         """``(..., *data_shape)`` to ``(...)``."""
         return log_prob.flatten(-len(self.data_shape)).sum(-1)
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether ``log_prob`` is the log-mass (of a vector: the log-density) itself, and no bound on it."""
+        return True
+
     def target(self, images: Tensor, noise: Noise) -> Tensor:
         """The float form of the images that ``log_prob`` scores."""
         raise NotImplementedError(f"{type(self).__name__} has to implement target")
@@ -123,6 +128,10 @@ class Gaussian(Likelihood):
         mean, *log_scale = self.split(parameters)
         raw = self.log_scale if self.log_scale is not None else log_scale[0]
         return mean, self.min_scale + raw.exp()
+
+    @property
+    def is_exact(self) -> bool:
+        return not pixels.is_image(self.data_shape)
 
     def target(self, images: Tensor, noise: Noise) -> Tensor:
         return pixels.dequantize(images, noise, self.num_bits) if pixels.is_image(self.data_shape) else images

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_gen.distributions.base import LatentDistribution
 from lightning_gen.distributions.normal import DiagonalNormal
@@ -27,17 +27,41 @@ class NormalMixture(LatentDistribution):
 
     def sample(self, noise: Noise, name: str, shape: Sequence[int]) -> Tensor:
         """Draws of a component, by inversion, and of its normal; not differentiable in the weights."""
+        chosen = self.choose(noise, name, shape)
+        return DiagonalNormal(self.components.mean[chosen], self.components.log_scale[chosen]).transform(noise.normal(name, shape))
+
+    def choose(self, noise: Noise, name: str, shape: Sequence[int]) -> Tensor:
+        """Draws of a component's number, ``(B, *shape[:-1])``, by inversion."""
         u = noise.uniform(f"{name}/component", shape[:-1])
         last = len(self.log_weights) - 1
         # Rounding can leave the last cumulative sum below u.
-        chosen = torch.searchsorted(self.log_weights.exp().cumsum(0).contiguous(), u.contiguous(), right=True).clamp(max=last)
-        return DiagonalNormal(self.components.mean[chosen], self.components.log_scale[chosen]).transform(noise.normal(name, shape))
+        return torch.searchsorted(self.log_weights.exp().cumsum(0).contiguous(), u.contiguous(), right=True).clamp(max=last)
 
     def log_prob(self, z: Tensor) -> Tensor:
-        return torch.logsumexp(self.log_weights + self.components.log_prob(z.unsqueeze(-2)), dim=-1)
+        return torch.logsumexp(self.log_weights + self.components.log_densities(z), dim=-1)
 
     def repeated(self) -> NormalMixture:
         return self
 
     def detached(self) -> NormalMixture:
         return NormalMixture(self.log_weights.detach(), self.components.detached())
+
+
+class LearnedMixture(nn.Module):
+    """The parameters of a :class:`NormalMixture`, to be learned; it starts near N(0, I), with components that differ.
+
+    Args:
+        num_components: K.
+        latent_dim: D.
+    """
+
+    def __init__(self, num_components: int, latent_dim: int) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(num_components))
+        self.means = nn.Parameter(torch.empty(num_components, latent_dim))
+        self.log_scales = nn.Parameter(torch.zeros(num_components, latent_dim))
+        nn.init.normal_(self.means, std=0.5)  # equal components would get equal gradients for ever
+
+    def distribution(self) -> NormalMixture:
+        """The mixture."""
+        return NormalMixture(self.logits, DiagonalNormal(self.means, self.log_scales))

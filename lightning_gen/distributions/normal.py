@@ -49,8 +49,24 @@ class DiagonalNormal(LatentDistribution):
         return self.transform(noise.normal(name, shape))
 
     def log_prob(self, z: Tensor) -> Tensor:
+        return self.log_prob_terms(z).sum(-1)
+
+    def log_prob_terms(self, z: Tensor) -> Tensor:
+        """log-density of each dimension, ``(..., D)``."""
         standardized = (z - self.mean) * torch.exp(-self.log_scale)
-        return -(0.5 * standardized.square() + self.log_scale + 0.5 * LOG_2PI).sum(-1)
+        return -(0.5 * standardized.square() + self.log_scale + 0.5 * LOG_2PI)
+
+    def log_densities(self, z: Tensor) -> Tensor:
+        """By two matrix products: a tensor ``(..., K, D)`` would dwarf everything else.
+
+        In float64, since the square expands into terms that cancel, and since matrix products in float32 may be rounded further.
+        """
+        precision = torch.exp(-2 * self.log_scale.double())
+        weighted_mean = self.mean.double() * precision
+        with torch.autocast(z.device.type, enabled=False):
+            quadratic = z.double().square() @ precision.mT - 2 * z.double() @ weighted_mean.mT
+        constant = (self.mean * weighted_mean + 2 * self.log_scale + LOG_2PI).sum(-1)
+        return (-0.5 * (quadratic + constant)).to(z.dtype)
 
     def kl(self, other: DiagonalNormal) -> Tensor:
         """KL(self || other) in nats, ``(...)``."""

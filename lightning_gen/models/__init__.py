@@ -3,9 +3,23 @@
 from lightning_gen.lazy import lazy_exports
 
 MODELS = {
+    "Autoencoder": "autoencoders.autoencoder",
+    "DenoisingAutoencoder": "autoencoders.denoising_autoencoder",
+    "ContractiveAutoencoder": "autoencoders.contractive_autoencoder",
+    "LatentDensityModel": "autoencoders.latent_density",
     "VAE": "autoencoders.vae",
     "BetaVAE": "autoencoders.beta_vae",
+    "BetaTCVAE": "autoencoders.beta_tcvae",
+    "ConditionalVAE": "autoencoders.conditional_vae",
     "IWAE": "autoencoders.iwae",
+    "MixturePriorVAE": "autoencoders.mixture_prior_vae",
+    "VampPriorVAE": "autoencoders.vamp_prior_vae",
+    "HierarchicalVAE": "autoencoders.hierarchical_vae",
+    "LadderVAE": "autoencoders.ladder_vae",
+    "PriorSamplingLVM": "autoencoders.prior_sampling_lvm",
+    "EnumerationLVM": "autoencoders.enumeration_lvm",
+    "PoissonVAE": "autoencoders.poisson_vae",
+    "VQVAE": "autoencoders.vq_vae",
     "GAN": "gans.gan",
     "DCGAN": "gans.dcgan",
 }

@@ -86,6 +86,22 @@ class SupportsReconstruction(Protocol):
         """uint8 images to uint8 images."""
 
 
+@runtime_checkable
+class SupportsCodes(Protocol):
+    """Maps images to discrete codes and back."""
+
+    code_shape: tuple[int, ...]
+    """Shape of the codes of one image."""
+    num_codes: int
+    """K: a code is one of 0 ... K - 1."""
+
+    def encode_codes(self, images: Tensor) -> Tensor:
+        """uint8 images to int64 codes ``(B, *code_shape)``."""
+
+    def decode_codes(self, codes: Tensor) -> Tensor:
+        """Codes ``(B, *code_shape)`` to uint8 images."""
+
+
 CAPABILITIES: dict[str, type] = {
     "sampling": SupportsSampling,
     "likelihood": SupportsLikelihood,
@@ -94,6 +110,7 @@ CAPABILITIES: dict[str, type] = {
     "prior": SupportsPrior,
     "posterior": SupportsPosterior,
     "reconstruction": SupportsReconstruction,
+    "codes": SupportsCodes,
 }
 
 

@@ -7,6 +7,8 @@ NETWORKS = {
     "MLPDecoder": "mlp",
     "ConvEncoder": "conv",
     "ConvDecoder": "conv",
+    "ResidualEncoder": "residual",
+    "ResidualDecoder": "residual",
     "Encoder": "base",
     "Decoder": "base",
 }

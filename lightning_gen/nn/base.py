@@ -32,13 +32,16 @@ class LabelEmbedding(nn.Module):
         self.by_class = nn.Embedding(kind.num_classes, features) if kind.num_classes else None
         self.by_attribute = nn.Linear(kind.num_attributes, features) if kind.num_attributes and not kind.num_classes else None
 
+    def forward(self, labels: Tensor) -> Tensor:
+        """The vectors of labels, ``(B, F)``."""
+        if self.by_class is not None:
+            return self.by_class(labels)
+        assert self.by_attribute is not None
+        return self.by_attribute(labels.to(self.by_attribute.weight.dtype))
+
     def append(self, x: Tensor, labels: Tensor | None) -> Tensor:
         """x ``(B, D)`` with the embedded labels behind it: ``(B, D + F)``; x itself without labels."""
-        if self.by_class is not None:
-            return torch.cat([x, self.by_class(labels)], dim=1)
-        if self.by_attribute is not None:
-            return torch.cat([x, self.by_attribute(labels.to(x.dtype))], dim=1)
-        return x
+        return torch.cat([x, self(labels)], dim=1) if self.features else x
 
 
 class Encoder(nn.Module):

@@ -1,29 +1,83 @@
-"""What every model promises: it learns with all its parameters, comes back from its file, and its sample i of seed s is always the same."""
+"""What every model promises: it learns with all its parameters and comes back from its file; and what each of its capabilities promises,
+such as that sample i of seed s is always the same."""
 
 import itertools
+import math
 
 import pytest
 import torch
 
 from lightning_gen.checkpoint import load_model
 from lightning_gen.errors import UserError
-from lightning_gen.models import DCGAN, GAN, VAE
-from lightning_gen.models.capabilities import SupportsLatents, SupportsLikelihood, capabilities_of
+from lightning_gen.models import (
+    DCGAN,
+    GAN,
+    IWAE,
+    VAE,
+    VQVAE,
+    Autoencoder,
+    ContractiveAutoencoder,
+    DenoisingAutoencoder,
+    EnumerationLVM,
+    HierarchicalVAE,
+    LadderVAE,
+    MixturePriorVAE,
+    PoissonVAE,
+    PriorSamplingLVM,
+    VampPriorVAE,
+)
+from lightning_gen.models.capabilities import SupportsLatents, SupportsLikelihood, SupportsPrior, SupportsSampling, capabilities_of
 from lightning_gen.noise import IndexedNoise
 
 CONV = {"encoder": {"class_path": "ConvEncoder", "width": 4}, "decoder": {"class_path": "ConvDecoder", "width": 4}}
 MLP = {"encoder": {"class_path": "MLPEncoder", "hidden": [9]}, "decoder": {"class_path": "MLPDecoder", "hidden": [9]}}
+RESIDUAL = {"encoder": {"class_path": "ResidualEncoder", "width": 8}, "decoder": {"class_path": "ResidualDecoder", "width": 8}}
+UPPER = {"upper_encoder": {"class_path": "MLPEncoder", "hidden": [7]}, "upper_decoder": {"class_path": "MLPDecoder", "hidden": [7]}}
+TWO_LAYERS = {"latent_dim": 3, "upper_latent_dim": 2, **MLP, **UPPER}
+DECODER = {"decoder": MLP["decoder"]}
 LABELS = {"num_classes": 4, "conditional": True}
 CASES = {
     "VAE mlp": (VAE, {"latent_dim": 3, **MLP}),
     "VAE conv": (VAE, {"latent_dim": 3, "likelihood": "DiscretizedLogistic", **CONV}),
     "GAN": (GAN, {"latent_dim": 3, "hidden": [9]}),
     "DCGAN": (DCGAN, {"latent_dim": 3, "width": 4}),
+    "Autoencoder mlp": (Autoencoder, {"latent_dim": 3, **MLP}),
+    "Autoencoder conv": (Autoencoder, {"latent_dim": 3, **CONV}),
+    "DenoisingAutoencoder": (DenoisingAutoencoder, {"latent_dim": 3, "chain_steps": 3, **MLP}),
+    "ContractiveAutoencoder exact": (ContractiveAutoencoder, {"latent_dim": 3, **MLP}),
+    "ContractiveAutoencoder projected": (ContractiveAutoencoder, {"latent_dim": 3, "exact_up_to": 0, **MLP}),
+    "PoissonVAE": (PoissonVAE, {"latent_dim": 9, **MLP}),
+    "PoissonVAE relaxed": (PoissonVAE, {"latent_dim": 9, "gradient": "relaxed", "temperature": 0.1, **MLP}),
+    "VQVAE mlp": (VQVAE, {"code_shape": [5], "num_codes": 7, "code_dim": 2, **MLP}),
+    "VQVAE residual": (VQVAE, {"code_shape": [2, 2], "num_codes": 40, "code_dim": 3, **RESIDUAL}),
+    "IWAE": (IWAE, {"latent_dim": 3, "gradient": "doubly_reparameterized", **MLP}),
+    "MixturePriorVAE": (MixturePriorVAE, {"latent_dim": 3, "num_components": 4, **MLP}),
+    "VampPriorVAE": (VampPriorVAE, {"latent_dim": 3, "num_pseudo_inputs": 40, **MLP}),
+    "HierarchicalVAE": (HierarchicalVAE, TWO_LAYERS),
+    "LadderVAE": (LadderVAE, TWO_LAYERS),
+    "PriorSamplingLVM": (PriorSamplingLVM, {"latent_dim": 3, **DECODER}),
+    "EnumerationLVM": (EnumerationLVM, {"latent_dim": 9, "observation_noise": True, **DECODER}),
+    "conditional HierarchicalVAE": (HierarchicalVAE, {**TWO_LAYERS, **LABELS}),
+    "conditional LadderVAE": (LadderVAE, {**TWO_LAYERS, **LABELS}),
+    "conditional PriorSamplingLVM": (PriorSamplingLVM, {"latent_dim": 3, **DECODER, **LABELS}),
+    "conditional EnumerationLVM": (EnumerationLVM, {"latent_dim": 9, "observation_noise": True, **DECODER, **LABELS}),
+    "conditional VQVAE": (VQVAE, {"code_shape": [40], "num_codes": 60, "code_dim": 2, **MLP, **LABELS}),
     "conditional VAE": (VAE, {"latent_dim": 3, **MLP, **LABELS}),
     "conditional DCGAN": (DCGAN, {"latent_dim": 3, "width": 4, **LABELS}),
+    "conditional Autoencoder": (Autoencoder, {"latent_dim": 3, **MLP, **LABELS}),
+    "conditional DenoisingAutoencoder": (DenoisingAutoencoder, {"latent_dim": 3, "chain_steps": 3, **MLP, **LABELS}),
 }
+WITHOUT_NOISE = ("Autoencoder mlp", "Autoencoder conv", "conditional Autoencoder", "ContractiveAutoencoder exact")
+"""What draws nothing when it is trained."""
 CONDITIONAL = [name for name in CASES if "conditional" in name]
-UNCONDITIONAL = [name for name in CASES if name not in CONDITIONAL]
+
+
+CLASSES = [*dict.fromkeys(cls for cls, _ in CASES.values())]
+
+
+def capable(*capabilities, among=CASES):
+    """The cases with all these capabilities."""
+    return [name for name in among if {*capabilities} <= {*capabilities_of(CASES[name][0])}]
 
 
 def build(name):
@@ -41,8 +95,18 @@ def model(request):
     return build(request.param)
 
 
+@pytest.fixture(params=capable("sampling"))
+def sampler(request):
+    return build(request.param)
+
+
 @pytest.fixture(params=CONDITIONAL)
 def conditional(request):
+    return build(request.param)
+
+
+@pytest.fixture(params=capable("sampling", among=CONDITIONAL))
+def conditional_sampler(request):
     return build(request.param)
 
 
@@ -58,6 +122,15 @@ def state(model):
 
 def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def labels_for(model, labels):
+    """The labels for a conditional model; None for any other."""
+    return labels if model.conditional else None
+
+
+def latent_dim(model):
+    return sum(math.prod(shape) for shape in model.latent_shapes.values())
 
 
 def test_one_step_changes_every_trained_parameter(model, tiny, fit):
@@ -76,8 +149,9 @@ def test_every_parameter_has_exactly_one_optimiser(model):
     assert sorted(optimised) == sorted(id(parameter) for parameter in model.trained_parameters())
 
 
-def test_training_twice_gives_the_same_weights_and_another_seed_others(model, tiny, fit, save):
-    path = save(model)
+@pytest.mark.parametrize("name", CASES)
+def test_training_twice_gives_the_same_weights_and_another_seed_others_where_training_draws(name, tiny, fit, save):
+    path = save(build(name))
     ends = []
     for seed in (0, 0, 1):
         again = load_model(path).train()
@@ -86,7 +160,7 @@ def test_training_twice_gives_the_same_weights_and_another_seed_others(model, ti
         fit(again, tiny())
         ends.append(state(again))
     assert same(ends[0], ends[1])
-    assert not same(ends[0], ends[2])
+    assert same(ends[0], ends[2]) == (name in WITHOUT_NOISE)
 
 
 class Forgetful(VAE):
@@ -110,130 +184,157 @@ def test_dropout_is_keyed_by_seed_and_step_whatever_the_global_generator_was(tin
     assert not torch.equal(seen(0, ambient=0), seen(0, ambient=0, batches=2))
 
 
-def test_a_checkpoint_draws_the_same_samples(model, tiny, fit, tmp_path):
+def test_a_checkpoint_holds_the_whole_model(model, tiny, fit, tmp_path):
     fit(model, tiny()).save_checkpoint(tmp_path / "model.ckpt")
     again = load_model(tmp_path / "model.ckpt")
+    assert type(again) is type(model)
+    assert again.hyperparameters == model.hyperparameters
     assert same(state(again), state(model))
-    assert torch.equal(again.sample(70, seed=3), model.sample(70, seed=3))
 
 
-def test_samples_are_images_and_a_function_of_the_seed(model):
-    first = model.sample(8, seed=3)
+# Samples.
+
+
+def test_a_checkpoint_draws_the_same_samples(sampler, tiny, fit, tmp_path):
+    fit(sampler, tiny()).save_checkpoint(tmp_path / "model.ckpt")
+    again = load_model(tmp_path / "model.ckpt")
+    assert torch.equal(again.sample(70, seed=3), sampler.sample(70, seed=3))
+
+
+def test_samples_are_images_and_a_function_of_the_seed(sampler):
+    first = sampler.sample(8, seed=3)
     assert (first.shape, first.dtype) == ((8, 1, 8, 8), torch.uint8)
     torch.manual_seed(1)
     torch.rand(5)
-    assert torch.equal(model.sample(8, seed=3), first)
-    others = [model.sample(8, seed=seed) for seed in (0, 4, -3)]
+    assert torch.equal(sampler.sample(8, seed=3), first)
+    others = [sampler.sample(8, seed=seed) for seed in (0, 4, -3)]
     assert all(not torch.equal(one, other) for one, other in itertools.combinations([first, *others], 2))
     assert all(not torch.equal(one, other) for one, other in itertools.combinations(first, 2))
 
 
-def test_sample_i_depends_neither_on_the_number_nor_on_the_first_index_in_float64(model):
-    model.double()
-    whole = model.sample(200)
+def test_sample_i_depends_neither_on_the_number_nor_on_the_first_index_in_float64(sampler):
+    sampler.double()
+    whole = sampler.sample(200)
     for first, count in [(0, 1), (0, 65), (63, 2), (64, 64), (100, 100), (199, 1), (37, 90)]:
-        assert torch.equal(model.sample(count, first_index=first), whole[first : first + count])
+        assert torch.equal(sampler.sample(count, first_index=first), whole[first : first + count])
 
 
-def test_whole_blocks_are_the_same_in_float32(model):
-    whole = model.sample(192)
-    assert torch.equal(model.sample(64), whole[:64])
-    assert torch.equal(model.sample(128, first_index=64), whole[64:])
-    with model.inference():
-        assert torch.equal(model.sample_block(0, range(64, 128)), whole[64:128])
+def test_whole_blocks_are_the_same_in_float32(sampler):
+    whole = sampler.sample(192)
+    assert torch.equal(sampler.sample(64), whole[:64])
+    assert torch.equal(sampler.sample(128, first_index=64), whole[64:])
+    with sampler.inference():
+        assert torch.equal(sampler.sample_block(0, range(64, 128)), whole[64:128])
 
 
-def test_float64_samples_are_the_float32_ones_but_for_rounding(model):
-    single = model.sample(64).int()
-    assert (model.double().sample(64).int() - single).abs().max() <= 1
+def test_float64_samples_are_the_float32_ones_but_for_rounding(sampler):
+    single = sampler.sample(64).int()
+    assert (sampler.double().sample(64).int() - single).abs().max() <= 1
 
 
-def test_sampling_changes_nothing(model):
-    model.create_ema()
-    before, modes = state(model), [module.training for module in model.modules()]
+def test_sampling_changes_nothing(sampler):
+    sampler.create_ema()
+    before, modes = state(sampler), [module.training for module in sampler.modules()]
     generator = torch.get_rng_state()
-    model.sample(70)
-    assert same(state(model), before)
-    assert [module.training for module in model.modules()] == modes
+    sampler.sample(70)
+    assert same(state(sampler), before)
+    assert [module.training for module in sampler.modules()] == modes
     assert torch.equal(torch.get_rng_state(), generator)
 
 
-def test_no_samples_are_refused(model):
+def test_no_samples_are_refused(sampler):
     with pytest.raises(UserError, match="num_samples: expected at least 1, got 0"):
-        model.sample(0)
+        sampler.sample(0)
 
 
 # Labels.
 
 
-def test_labels_change_samples_item_by_item(conditional):
+def test_labels_change_samples_item_by_item(conditional_sampler):
     labels = torch.tensor([0, 1, 2, 3, 0, 1])
-    first, second = conditional.sample(6, labels=labels), conditional.sample(6, labels=torch.tensor([0, 1, 3, 3, 0, 1]))
+    first, second = conditional_sampler.sample(6, labels=labels), conditional_sampler.sample(6, labels=torch.tensor([0, 1, 3, 3, 0, 1]))
     assert (first != second).flatten(1).any(1).tolist() == [False, False, True, False, False, False]
 
 
-def test_by_default_classes_take_turns_by_index(conditional):
-    conditional.double()
-    assert torch.equal(conditional.sample(10), conditional.sample(10, labels=torch.arange(10) % 4))
-    assert torch.equal(conditional.default_labels(range(62, 67)), torch.tensor([2, 3, 0, 1, 2]))
-    assert conditional.default_labels(range(64)).bincount().tolist() == [16] * 4
-    assert torch.equal(conditional.sample(4, first_index=3), conditional.sample(4, first_index=3, labels=torch.tensor([3, 0, 1, 2])))
+def test_by_default_classes_take_turns_by_index(conditional_sampler):
+    conditional_sampler.double()
+    assert torch.equal(conditional_sampler.sample(10), conditional_sampler.sample(10, labels=torch.arange(10) % 4))
+    assert torch.equal(conditional_sampler.default_labels(range(62, 67)), torch.tensor([2, 3, 0, 1, 2]))
+    assert conditional_sampler.default_labels(range(64)).bincount().tolist() == [16] * 4
+    assert torch.equal(
+        conditional_sampler.sample(4, first_index=3), conditional_sampler.sample(4, first_index=3, labels=torch.tensor([3, 0, 1, 2]))
+    )
 
 
-def test_labels_follow_their_images_over_blocks(conditional):
-    conditional.double()
+def test_labels_follow_their_images_over_blocks(conditional_sampler):
+    conditional_sampler.double()
     labels = torch.randint(0, 4, (150,))
-    whole = conditional.sample(150, labels=labels)
-    assert torch.equal(conditional.sample(90, first_index=60, labels=labels[60:]), whole[60:])
+    whole = conditional_sampler.sample(150, labels=labels)
+    assert torch.equal(conditional_sampler.sample(90, first_index=60, labels=labels[60:]), whole[60:])
 
 
-def test_a_wrong_number_of_labels_is_refused(conditional):
+def test_a_wrong_number_of_labels_is_refused(conditional_sampler):
     with pytest.raises(UserError, match=r"labels: expected 3 \(one per sample\), got 2"):
-        conditional.sample(3, labels=torch.zeros(2, dtype=torch.int64))
+        conditional_sampler.sample(3, labels=torch.zeros(2, dtype=torch.int64))
 
 
-@pytest.mark.parametrize("name", UNCONDITIONAL)
+@pytest.mark.parametrize("name", [name for name in capable("sampling") if name not in CONDITIONAL])
 def test_sample_refuses_labels_that_would_be_ignored(name):
     with pytest.raises(UserError, match="was trained without labels"):
         build(name).sample(2, labels=torch.zeros(2, dtype=torch.int64))
 
 
-@pytest.mark.parametrize(("name", "call"), [*(("VAE mlp", call) for call in ("encode", "reconstruct", "decode")), ("GAN", "decode")])
-def test_other_calls_refuse_labels_that_would_be_ignored(name, call, batch):
-    argument = torch.zeros(6, 3) if call == "decode" else batch[0]
-    with pytest.raises(UserError, match="was trained without labels"):
-        getattr(build(name), call)(argument, labels=batch[1])
+def calls_of(model, images, labels):
+    """A call of each of its capabilities, without sampling, with the labels."""
+    options = {"labels": labels}
+    calls = {
+        "latents": lambda: model.encode(images, **options),
+        "reconstruction": lambda: model.reconstruct(images, **options),
+        "decoding": lambda: model.decode(torch.zeros(6, latent_dim(model) if hasattr(model, "latent_shapes") else 3), **options),
+        "likelihood": lambda: model.log_prob(images, noise=IndexedNoise(0, range(6)), **options),
+    }
+    return [calls[name] for name in capabilities_of(model) if name in calls]
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in CONDITIONAL])
+def test_other_calls_refuse_labels_that_would_be_ignored(name, batch):
+    for call in calls_of(build(name), *batch):
+        with pytest.raises(UserError, match="was trained without labels"):
+            call()
 
 
 def test_missing_labels_are_refused(conditional, batch):
-    images, _ = batch
-    calls = [lambda: conditional.decode(torch.zeros(6, 3))]
-    if isinstance(conditional, SupportsLikelihood):
-        calls += [lambda: conditional.log_prob(images, noise=IndexedNoise(0, range(6))), lambda: conditional.encode(images)]
-        calls.append(lambda: conditional.reconstruct(images))
-    for call in calls:
+    for call in calls_of(conditional, batch[0], None):
         with pytest.raises(UserError, match="is conditional; expected labels, got none"):
             call()
 
 
-def test_labels_change_likelihoods_and_latents(batch):
-    model = build("conditional VAE").double()
+@pytest.mark.parametrize("name", capable("likelihood", among=CONDITIONAL))
+def test_labels_change_likelihoods(name, batch):
+    model = build(name).double()
     images, labels = batch
     with model.inference():
-        answers = [
-            (model.encode(images, labels=chosen), model.log_prob(images, labels=chosen, noise=IndexedNoise(0, range(6)), num_samples=3))
-            for chosen in (labels, (labels + 1) % 4)
-        ]
-    assert all((one != other).all() for one, other in zip(*answers, strict=True))
+        one, other = (
+            model.log_prob(images, labels=chosen, noise=IndexedNoise(0, range(6)), num_samples=3) for chosen in (labels, (labels + 1) % 4)
+        )
+    assert (one != other).all()
 
 
-@pytest.mark.parametrize("cls", [VAE, GAN, DCGAN])
+@pytest.mark.parametrize("name", capable("latents", among=CONDITIONAL))
+def test_labels_change_latents(name, batch):
+    model = build(name).double()
+    images, labels = batch
+    with model.inference():
+        assert (model.encode(images, labels=labels) != model.encode(images, labels=(labels + 1) % 4)).all()
+
+
+@pytest.mark.parametrize("cls", CLASSES)
 def test_a_model_without_labels_in_the_data_cannot_be_conditional(cls):
     with pytest.raises(UserError, match="the data has no labels to condition on"):
         cls([1, 8, 8], conditional=True)
 
 
-@pytest.mark.parametrize("cls", [VAE, GAN, DCGAN])
+@pytest.mark.parametrize("cls", [VAE, GAN, DCGAN, DenoisingAutoencoder])
 def test_attributes_condition_as_classes_do(cls, batch):
     model = cls([1, 8, 8], num_attributes=3, conditional=True).double()
     attributes = torch.tensor([[0, 0, 0], [1, 0, 1]])
@@ -256,13 +357,13 @@ def averaged(model):
     return model
 
 
-def test_averages_sample_something_else_than_the_live_weights(model):
-    live = model.sample(8)
-    model.create_ema()
-    assert torch.equal(model.sample(8), live)
-    averaged(model)
-    assert torch.equal(model.sample(8, weights="live"), live)
-    assert not torch.equal(model.sample(8, weights="ema"), live)
+def test_averages_sample_something_else_than_the_live_weights(sampler):
+    live = sampler.sample(8)
+    sampler.create_ema()
+    assert torch.equal(sampler.sample(8), live)
+    averaged(sampler)
+    assert torch.equal(sampler.sample(8, weights="live"), live)
+    assert not torch.equal(sampler.sample(8, weights="ema"), live)
 
 
 def test_averages_are_not_trained_and_stay_in_evaluation_mode(model, tiny, fit):
@@ -324,7 +425,7 @@ def test_inference_nests(model):
 
 
 @pytest.mark.parametrize("value", [torch.nn.ReLU(), torch.relu, torch.tensor(1.0), object(), {1, 2}, [1, [torch.float32]]])
-@pytest.mark.parametrize("cls", [VAE, GAN, DCGAN])
+@pytest.mark.parametrize("cls", CLASSES)
 def test_hyperparameters_that_are_not_plain_data_are_refused(cls, value):
     with pytest.raises(UserError, match="hyperparameters must be plain data"):
         cls([1, 8, 8], learning_rate=value)
@@ -342,20 +443,20 @@ def test_hyperparameters_are_all_arguments_of_the_outermost_class_as_plain_data(
 
 
 @pytest.mark.parametrize("shape", [[], [8, 8], [1, 0, 8], [1, 1, 8, 8]])
-@pytest.mark.parametrize("cls", [VAE, GAN, DCGAN])
+@pytest.mark.parametrize("cls", CLASSES)
 def test_shapes_that_no_data_has_are_refused(cls, shape):
     with pytest.raises(UserError, match="data_shape"):
         cls(shape)
 
 
 @pytest.mark.parametrize("num_bits", [0, 9])
-@pytest.mark.parametrize("cls", [VAE, GAN, DCGAN])
+@pytest.mark.parametrize("cls", CLASSES)
 def test_bit_depths_that_a_byte_does_not_have_are_refused(cls, num_bits):
     with pytest.raises(UserError, match="num_bits: expected 1 to 8"):
         cls([1, 8, 8], num_bits=num_bits)
 
 
-@pytest.mark.parametrize("cls", [VAE, GAN])
+@pytest.mark.parametrize("cls", [VAE, GAN, DenoisingAutoencoder])
 def test_vectors_go_in_and_out_as_float32(cls, tiny, fit):
     model = cls([2], latent_dim=3)
     fit(model, tiny(data_shape=(2,)))
@@ -364,30 +465,53 @@ def test_vectors_go_in_and_out_as_float32(cls, tiny, fit):
     assert len(samples.unique()) == 10
 
 
-def test_a_gan_claims_no_likelihood_and_no_encoder_and_a_vae_does():
+def test_nothing_pretends_to_a_capability_it_lacks():
     assert capabilities_of(GAN) == capabilities_of(DCGAN) == ["sampling", "decoding", "prior"]
     model = build("VAE mlp")
     assert capabilities_of(model) == ["sampling", "likelihood", "latents", "decoding", "prior", "posterior", "reconstruction"]
     assert isinstance(model, SupportsLatents)
     assert not isinstance(build("GAN"), SupportsLatents | SupportsLikelihood)
+    assert capabilities_of(Autoencoder) == capabilities_of(build("Autoencoder mlp")) == ["latents", "decoding", "reconstruction"]
+    assert capabilities_of(DenoisingAutoencoder) == ["sampling", "latents", "decoding", "reconstruction"]
+    assert not isinstance(build("Autoencoder mlp"), SupportsSampling | SupportsLikelihood | SupportsPrior)
 
 
-@pytest.mark.parametrize("name", ["VAE mlp", "VAE conv", "conditional VAE"])
-def test_latents_have_the_promised_shape_and_reconstruction_is_decode_of_encode(name, batch):
-    model = build(name)
-    images, labels = batch[0], batch[1] if model.conditional else None
+@pytest.mark.parametrize("name", capable("latents"))
+def test_latents_have_the_promised_shape_and_are_a_function_of_the_image(name, batch):
+    model = build(name).double()
+    images, labels = batch[0], labels_for(model, batch[1])
     with model.inference():
         z = model.encode(images, labels=labels)
-        assert z.shape == (6, sum(size for (size,) in model.latent_shapes.values()))
-        assert torch.equal(model.reconstruct(images, labels=labels), model.decode(z, labels=labels))
+        assert z.shape == (6, latent_dim(model))
+        torch.testing.assert_close(model.encode(images[2:4], labels=None if labels is None else labels[2:4]), z[2:4], rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("name", ["VAE mlp", "VAE conv", "conditional VAE"])
+@pytest.mark.parametrize("name", capable("latents", "reconstruction"))
+def test_reconstruction_is_decode_of_encode(name, batch):
+    model = build(name)
+    images, labels = batch[0], labels_for(model, batch[1])
+    with model.inference():
+        reconstructions = model.reconstruct(images, labels=labels)
+        assert (reconstructions.shape, reconstructions.dtype) == (images.shape, images.dtype)
+        assert torch.equal(reconstructions, model.decode(model.encode(images, labels=labels), labels=labels))
+
+
+@pytest.mark.parametrize("name", capable("decoding", "prior"))
+def test_drawn_latents_are_decoded_to_images(name, batch):
+    model = build(name)
+    labels = labels_for(model, batch[1])
+    with model.inference():
+        z = model.draw_latents(IndexedNoise(0, range(6)), labels=labels)
+        images = model.decode(z, labels=labels)
+    assert z.shape[0] == 6
+    assert (images.shape, images.dtype) == ((6, 1, 8, 8), torch.uint8)
+
+
+@pytest.mark.parametrize("name", capable("likelihood"))
 @pytest.mark.parametrize("num_samples", [1, 3, 33])
 def test_the_likelihood_of_an_image_is_a_function_of_image_and_index(name, num_samples, batch):
     model = build(name).double()
-    images, labels = batch
-    labels = labels if model.conditional else None
+    images, labels = batch[0], labels_for(model, batch[1])
 
     def log_prob(rows, seed=0):
         chosen = None if labels is None else labels[rows]

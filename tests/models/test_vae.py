@@ -4,94 +4,18 @@ import math
 
 import pytest
 import torch
-from torch import nn
-from torch.distributions import MultivariateNormal
+from linear_gaussian import LinearVAE, bounds, error, make_exact, make_inexact, make_linear
 
-from lightning_gen.distributions.normal import DiagonalNormal
+from lightning_gen.distributions.normal import DiagonalNormal, FullNormal
 from lightning_gen.errors import UserError
 from lightning_gen.models import VAE
-from lightning_gen.models.autoencoders.vae import SAMPLES_AT_ONCE
-from lightning_gen.nn.base import Decoder, Encoder
+from lightning_gen.models.autoencoders.latent_variable_model import SAMPLES_AT_ONCE
 from lightning_gen.noise import IndexedNoise
-
-REPEATS = 4000
-
-
-class Linear(Encoder, Decoder):
-    """One linear layer, as an encoder and as a decoder."""
-
-    def __init__(self, in_features, out_features):
-        nn.Module.__init__(self)
-        self.linear = nn.Linear(in_features, out_features)
-
-    def forward(self, x, labels=None):
-        return self.linear(x)
-
-
-class LinearVAE(VAE):
-    """x = W z + b + noise, so that p(x) and p(z|x) are normal."""
-
-    def build_encoder(self, spec, latent_dim):
-        return Linear(self.data_shape[0], 2 * latent_dim)
-
-    def build_decoder(self, spec, latent_dim):
-        return Linear(latent_dim, self.data_shape[0])
-
-    @property
-    def w(self):
-        return self.decoder.linear.weight
-
-    @property
-    def sigma(self):
-        return self.likelihood.min_scale + self.likelihood.log_scale.exp()
-
-    def evidence(self, x):
-        """log p(x)."""
-        return MultivariateNormal(self.decoder.linear.bias, self.w @ self.w.T + self.sigma**2 * torch.eye(len(self.w))).log_prob(x)
-
-    def exact_posterior(self, x):
-        """p(z|x), diagonal where the columns of W are orthogonal."""
-        precision = (self.w.square().sum(0) / self.sigma**2) + 1
-        mean = (x - self.decoder.linear.bias) @ self.w / self.sigma**2 / precision
-        return DiagonalNormal(mean, -0.5 * precision.log().expand(len(x), -1))
-
-
-def make_linear(**options):
-    torch.set_default_dtype(torch.float64)
-    model = LinearVAE([4], latent_dim=2, **options).double().requires_grad_(False)
-    model.likelihood.log_scale.copy_(math.log(0.5))
-    model.decoder.linear.weight.copy_(torch.linalg.qr(torch.randn(4, 2))[0] * torch.tensor([1.5, 0.7]))
-    return model
-
-
-def make_exact(model):
-    """Set the encoder to the posterior."""
-    zero = model.exact_posterior(torch.zeros(1, 4))
-    slope = model.exact_posterior(torch.eye(4)).mean - zero.mean
-    model.encoder.linear.weight.copy_(torch.cat([slope.T, torch.zeros(2, 4)]))
-    model.encoder.linear.bias.copy_(torch.cat([zero.mean[0], zero.log_scale[0]]))
-    return model
-
-
-def make_inexact(model):
-    """Set the encoder to something near the posterior: shifted and too wide."""
-    make_exact(model)
-    model.encoder.linear.bias.add_(torch.tensor([0.3, -0.2, 0.2, 0.3]))
-    return model
 
 
 @pytest.fixture
 def x():
     return torch.randn(5, 4, dtype=torch.float64)
-
-
-def bounds(model, x, k, repeats=REPEATS):
-    """The k-sample bound of each x for many draws of the noise, ``(repeats, B)``."""
-    return model.log_prob(x.repeat(repeats, 1), noise=IndexedNoise(0, range(repeats * len(x))), num_samples=k).view(repeats, len(x))
-
-
-def error(values):
-    return values.std(0) / math.sqrt(len(values))
 
 
 @pytest.mark.parametrize("k", [1, 2, 40])
@@ -266,3 +190,73 @@ def test_the_learning_rate_falls_linearly_over_the_images_seen(tiny, fit):
         model.images_seen = model.batches_seen = 0
         fit(model, tiny(), batches=batches)
         assert model.optimizers().param_groups[0]["lr"] == pytest.approx(0.01 * factor)
+
+
+# What the objective charges for the rate.
+
+
+def small(**options):
+    torch.manual_seed(0)
+    return VAE([1, 4, 4], latent_dim=3, **options)
+
+
+def some_images(count=5):
+    return torch.randint(0, 256, (count, 1, 4, 4), dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(("seen", "weight"), [(0, 0.0), (250, 0.25), (1000, 1.0), (3000, 1.0)])
+def test_the_weight_of_the_rate_rises_linearly_over_the_images_seen(seen, weight):
+    model = small(kl_warmup_images=1000)
+    model.images_seen = seen
+    terms = model.negative_elbo(some_images(), None, IndexedNoise(0, range(5)))
+    assert terms["loss"].item() == pytest.approx((terms["distortion"] + weight * terms["rate"]).item(), rel=1e-6)
+
+
+def test_free_bits_charge_each_dimensions_mean_but_never_less_than_them():
+    rate = torch.tensor([[0.1, 0.0, 2.0], [0.3, 1.0, 4.0]], requires_grad=True)
+    price = small(free_bits=0.4).price(rate)
+    price.backward()
+    assert price.item() == pytest.approx(0.4 + 0.5 + 3.0)
+    # A dimension below the free bits is not pushed further down; the others are, as ever.
+    assert rate.grad.tolist() == [[0.0, 0.5, 0.5], [0.0, 0.5, 0.5]]
+
+
+def test_free_bits_change_neither_the_terms_that_are_logged_nor_the_likelihood():
+    plain, free = small(), small(free_bits=10.0)
+    x, noise = some_images(), IndexedNoise(0, range(5))
+    one, other = plain.negative_elbo(x, None, noise), free.negative_elbo(x, None, noise)
+    assert (one["rate"], one["distortion"]) == (other["rate"], other["distortion"])
+    assert other["loss"].item() == pytest.approx(30 + one["distortion"].item(), rel=1e-6)
+    assert torch.equal(plain.log_prob(x, noise=noise, num_samples=3), free.log_prob(x, noise=noise, num_samples=3))
+
+
+# Full covariance.
+
+
+def rotated():
+    """A linear-Gaussian model whose posterior has correlated dimensions."""
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(0)
+    model = LinearVAE([4], latent_dim=2).double().requires_grad_(False)
+    model.likelihood.log_scale.copy_(math.log(0.5))
+    model.decoder.linear.weight.copy_(torch.tensor([[1.0, 0.8], [0.5, 0.9], [0.0, 0.3], [0.7, 0.7]]))
+    return model
+
+
+def log_weights(model, posterior, x, k):
+    """Of k draws from a posterior for each x, ``(B, k)``."""
+    z = posterior.repeated().sample(IndexedNoise(0, range(len(x))), "z", (k, model.latent_dim))
+    return model.weigh(z, posterior.repeated(), model.prior(), x, None).log_weights
+
+
+def test_with_the_exact_full_covariance_every_draw_is_log_p_of_x_and_a_diagonal_falls_short(x):
+    model = rotated()
+    precision = torch.eye(2) + model.w.T @ model.w / model.sigma**2
+    covariance = torch.linalg.inv(precision)
+    mean = (x - model.decoder.linear.bias) @ model.w / model.sigma**2 @ covariance
+    scale_tril = torch.linalg.cholesky(covariance).expand(len(x), -1, -1)
+    exact = log_weights(model, FullNormal(mean, scale_tril), x, 10)
+    torch.testing.assert_close(exact, model.evidence(x).unsqueeze(1).expand(-1, 10), rtol=1e-11, atol=0)
+    best_diagonal = DiagonalNormal(mean, -0.5 * precision.diagonal().log().expand_as(mean))
+    elbo = log_weights(model, best_diagonal, x, 20_000).mean(1)
+    assert (elbo < model.evidence(x) - 0.05).all()

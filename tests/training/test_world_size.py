@@ -12,7 +12,7 @@ from lightning_gen.callbacks.generative_metrics import GenerativeMetrics
 from lightning_gen.callbacks.run_folder import RunFolder
 from lightning_gen.data import Digits
 from lightning_gen.evaluation import Plan, Scoring, evaluate
-from lightning_gen.models import DCGAN, GAN, VAE
+from lightning_gen.models import DCGAN, GAN, IWAE, VAE, BetaTCVAE, BetaVAE, ConditionalVAE
 
 FLOAT64 = {"precision": "64-true"}
 MLP = {"hidden": [16], "latent_dim": 4, "learning_rate": 0.01}
@@ -64,8 +64,26 @@ def compare(pool, what, images=IMAGES, **options):
         recipe(GAN, **MLP, conditional=True, num_classes=4),
         recipe(VAE, **VAE_ARGUMENTS),
         recipe(VAE, **VAE_ARGUMENTS, kl_estimator="monte_carlo", decay_images=300),
+        recipe(VAE, **VAE_ARGUMENTS, free_bits=0.05, kl_warmup_images=200),
+        recipe(BetaVAE, **VAE_ARGUMENTS, capacity=0.5, capacity_images=100),
+        recipe(BetaTCVAE, **VAE_ARGUMENTS),
+        recipe(IWAE, **VAE_ARGUMENTS, num_samples=3, gradient="doubly_reparameterized"),
+        recipe(ConditionalVAE, **VAE_ARGUMENTS, learned_prior=True, num_classes=4),
     ],
-    ids=["gan", "n_critic", "clip_norm", "all", "conditional", "vae", "monte_carlo"],
+    ids=[
+        "gan",
+        "n_critic",
+        "clip_norm",
+        "all",
+        "conditional",
+        "vae",
+        "monte_carlo",
+        "free_bits",
+        "capacity",
+        "tc",
+        "iwae",
+        "conditional_vae",
+    ],
 )
 def test_two_processes_equal_one(what, pool):
     to_one, between = compare(pool, what)

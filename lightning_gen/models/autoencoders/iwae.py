@@ -6,13 +6,13 @@ normalised importance weights) or the doubly reparameterised one (Tucker et al.,
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from lightning_gen.errors import UserError
+from lightning_gen.models.autoencoders.latent_variable_model import log_mean_exp
 from lightning_gen.models.autoencoders.vae import VAE, Explanation
 from lightning_gen.models.hyperparameters import require_at_least
 from lightning_gen.noise import Noise
@@ -48,15 +48,20 @@ class IWAE(VAE):
 
     def negative_elbo(self, images: Tensor, labels: Tensor | None, noise: Noise) -> dict[str, Tensor]:
         """Minus the k-sample bound as the loss, and the mean distortion and rate of the draws; nats per image."""
-        posterior, target = self.posterior(images, labels).repeated(), self.likelihood.target(images, noise)
+        posterior, prior = self.posterior(images, labels).repeated(), self.prior(labels).repeated()
+        target = self.likelihood.target(images, noise)
         z = posterior.sample(noise, "z", (self.hparams.num_samples, self.latent_dim))
         if self.hparams.gradient == "standard":
-            draws = self.weigh(z, posterior, target, labels)
+            draws = self.weigh(z, posterior, prior, target, labels)
             loss = -self.bound(draws)
         else:
-            draws = self.weigh(z, posterior.detached(), target, labels)
+            draws = self.weigh(z, posterior.detached(), prior, target, labels)
             loss = self.doubly_reparameterized(z, draws)
-        return {"loss": loss, "distortion": draws.distortion.mean(), "rate": draws.rate.mean()}
+        return {"loss": loss} | self.costs(draws)
+
+    def costs(self, draws: Explanation) -> dict[str, Tensor]:
+        """Mean distortion and rate of the draws, to log."""
+        return {"distortion": draws.distortion.mean(), "rate": draws.rate.mean()}
 
     def log_weights(self, draws: Explanation) -> Tensor:
         """log w of each draw, ``(B, k)``, with the rate at the weight of the warm-up."""
@@ -64,16 +69,18 @@ class IWAE(VAE):
 
     def bound(self, draws: Explanation) -> Tensor:
         """The k-sample bound, averaged over the batch."""
-        return (torch.logsumexp(self.log_weights(draws), dim=1) - math.log(self.hparams.num_samples)).mean()
+        return log_mean_exp(self.log_weights(draws)).mean()
 
     def doubly_reparameterized(self, z: Tensor, draws: Explanation) -> Tensor:
         r"""A loss with the value of minus the bound and the gradient of Tucker et al., Eq. 8.
 
         With :math:`\tilde w` the normalised weights, the decoder gets :math:`\sum_i \tilde w_i \nabla_\theta \log w_i`, and the encoder, in
-        whose density the parameters are held fixed, :math:`\sum_i \tilde w_i^2 \nabla_z \log w_i \nabla_\phi z_i`.
+        whose density the parameters are held fixed, :math:`\sum_i \tilde w_i^2 \nabla_z \log w_i \nabla_\phi z_i`. With the rate at the
+        weight :math:`\beta` of a warm-up, the same steps give :math:`(1 - \beta)\,\tilde w_i + \beta\,\tilde w_i^2` in the square's place.
         """
         normalized = torch.softmax(self.log_weights(draws).detach(), dim=1)
         if z.requires_grad:
-            z.register_hook(lambda gradient: normalized.unsqueeze(-1) * gradient)
+            path = (1 - self.kl_weight + self.kl_weight * normalized).unsqueeze(-1)
+            z.register_hook(lambda gradient: path * gradient)
         surrogate = -(normalized * self.log_weights(draws)).sum(1).mean()
         return surrogate + (-self.bound(draws) - surrogate).detach()

@@ -8,7 +8,6 @@ hidden layer of 500; Adam is the field's default and the networks are a choice o
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -17,17 +16,12 @@ from torch import Tensor
 from lightning_gen import images as pixels
 from lightning_gen.distributed import global_mean
 from lightning_gen.distributions.base import LatentDistribution
-from lightning_gen.distributions.likelihoods import Likelihood
-from lightning_gen.distributions.normal import DiagonalNormal
-from lightning_gen.models.base import Batch, GenerativeModel
-from lightning_gen.models.hyperparameters import require_at_least, require_positive
-from lightning_gen.models.sampling import SamplesFromNoise
-from lightning_gen.nn.base import Decoder, Encoder
+from lightning_gen.models.autoencoders.latent_variable_model import LatentVariableModel, log_mean_exp, portions
+from lightning_gen.models.base import Batch
+from lightning_gen.models.hyperparameters import require_at_least
+from lightning_gen.nn.base import Encoder
 from lightning_gen.noise import Noise
 from lightning_gen.registry import ClassSpec, build, resolve
-
-SAMPLES_AT_ONCE = 32
-"""Importance samples per image that are decoded together; part of the noise's names, so changing it changes k-sample estimates."""
 
 
 class Explanation(NamedTuple):
@@ -35,8 +29,13 @@ class Explanation(NamedTuple):
 
     distortion: Tensor
     """-log p(x|z) in nats, ``(B, k)``."""
-    rate: Tensor
-    """log q(z|x) - log p(z) in nats, ``(B, k)``."""
+    rate_terms: Tensor
+    """log q(z|x) - log p(z) in nats, in the terms into which it splits: ``(B, k, G)``."""
+
+    @property
+    def rate(self) -> Tensor:
+        """log q(z|x) - log p(z) in nats, ``(B, k)``."""
+        return self.rate_terms.sum(-1)
 
     @property
     def log_weights(self) -> Tensor:
@@ -44,7 +43,7 @@ class Explanation(NamedTuple):
         return -(self.distortion + self.rate)
 
 
-class VAE(GenerativeModel, SamplesFromNoise):
+class VAE(LatentVariableModel):
     r"""Variational autoencoder: maximises the evidence lower bound.
 
     .. math:: \log p(x) \ge E_{q(z|x)}[\log p(x|z)] - KL(q(z|x) \| p(z))
@@ -54,21 +53,14 @@ class VAE(GenerativeModel, SamplesFromNoise):
         latent_dim: length of z.
         encoder: network of q(z|x), a spec of an :class:`~lightning_gen.nn.base.Encoder`.
         decoder: network of p(x|z), a spec of a :class:`~lightning_gen.nn.base.Decoder`.
-        likelihood: family of p(x|z), a spec of a :class:`~lightning_gen.distributions.likelihoods.Likelihood`.
         posterior: family of q(z|x): ``DiagonalNormal`` or ``FullNormal``.
         kl_estimator: the KL in closed form, or estimated by the draw of z that the reconstruction uses; equal in expectation.
         kl_warmup_images: the weight of the KL in the objective rises linearly from 0 to 1 over so many images; 0 for 1 from the start.
         free_bits: nats of the KL that cost nothing, for each term into which it splits (each dimension of z where it does), on the average
             over the global batch.
-        observation_noise: whether samples are draws from p(x|z); otherwise its mean is shown.
-        learning_rate: Adam's.
-        adam_epsilon: Adam's.
-        decay_images: the learning rate falls linearly to zero over so many images; 0 for a constant rate.
-        **data: the rest of what describes the data, and ``conditional``, as for every :class:`GenerativeModel`.
+        **options: as for :class:`LatentVariableModel`: likelihood, optimiser, and what describes the data.
     """
 
-    family = "autoencoder"
-    density = "explicit bound"
     paper = "Kingma & Welling 2013, arXiv:1312.6114"
     averaged_networks = ("encoder", "decoder", "likelihood")
 
@@ -78,24 +70,15 @@ class VAE(GenerativeModel, SamplesFromNoise):
         latent_dim: int = 50,
         encoder: ClassSpec | str = "MLPEncoder",
         decoder: ClassSpec | str = "MLPDecoder",
-        likelihood: ClassSpec | str = "Gaussian",
         posterior: str = "DiagonalNormal",
         kl_estimator: Literal["closed_form", "monte_carlo"] = "closed_form",
         kl_warmup_images: int = 0,
         free_bits: float = 0.0,
-        observation_noise: bool = False,
-        learning_rate: float = 1e-3,
-        adam_epsilon: float = 1e-8,
-        decay_images: int = 0,
-        **data: Any,
+        **options: Any,
     ) -> None:
-        super().__init__(data_shape, **data)
-        require_at_least(1, latent_dim=latent_dim)
-        require_at_least(0, decay_images=decay_images, kl_warmup_images=kl_warmup_images, free_bits=free_bits)
-        require_positive(learning_rate=learning_rate, adam_epsilon=adam_epsilon)
-        self.latent_shapes = {"z": (latent_dim,)}
+        super().__init__(data_shape, latent_dim, **options)
+        require_at_least(0, kl_warmup_images=kl_warmup_images, free_bits=free_bits)
         self.posterior_family = resolve(posterior, LatentDistribution, "model.posterior")
-        self.likelihood = build(likelihood, Likelihood, "model.likelihood", data_shape=self.data_shape, num_bits=self.num_bits)
         self.encoder = self.build_encoder(encoder, latent_dim)
         self.decoder = self.build_decoder(decoder, latent_dim)
 
@@ -104,32 +87,17 @@ class VAE(GenerativeModel, SamplesFromNoise):
         width = self.posterior_family.num_parameters(latent_dim)
         return build(spec, Encoder, "model.encoder", data_shape=self.data_shape, out_features=width, labels=self.label_kind)
 
-    def build_decoder(self, spec: ClassSpec | str, latent_dim: int) -> Decoder:
-        """The network of p(x|z): z to the parameters of the likelihood."""
-        shape = self.likelihood.parameter_shape
-        return build(spec, Decoder, "model.decoder", in_features=latent_dim, out_shape=shape, labels=self.label_kind)
-
-    @property
-    def latent_dim(self) -> int:
-        """Length D of z, all its parts together."""
-        return sum(math.prod(shape) for shape in self.latent_shapes.values())
-
     # The distributions.
 
     def posterior(self, images: Tensor, labels: Tensor | None = None) -> LatentDistribution:
         """q(z|x)."""
-        x = pixels.to_unit(images) if pixels.is_image(self.data_shape) else images
+        return self.infer(pixels.to_unit(images) if pixels.is_image(self.data_shape) else images, labels)
+
+    def infer(self, x: Tensor, labels: Tensor | None = None) -> LatentDistribution:
+        """q(z|x) of images in the unit range, as the encoder takes them."""
         parameters = self.encoder(x, labels)
         # Densities in float32 at least, whatever the network ran in.
         return self.posterior_family.from_parameters(parameters.to(torch.promote_types(parameters.dtype, torch.float32)))
-
-    def prior(self, labels: Tensor | None = None) -> LatentDistribution:
-        """p(z), without a batch; with one only where it depends on the labels."""
-        return DiagonalNormal.standard()
-
-    def likelihood_parameters(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """What the decoder says of z ``(B, D)``: the parameters of p(x|z), ``(B, *parameter_shape)``."""
-        return self.decoder(z, labels)
 
     # Training.
 
@@ -139,13 +107,21 @@ class VAE(GenerativeModel, SamplesFromNoise):
         z = posterior.sample(noise, "z", (self.latent_dim,))
         distortion = -self.likelihood.log_prob(self.likelihood_parameters(z, labels), self.likelihood.target(images, noise)).mean()
         rate = self.rate(posterior, z, labels)
-        return {"loss": distortion + self.price(rate), "distortion": distortion, "rate": rate.mean(0).sum()}
+        return self.objective(distortion, rate, posterior, z) | {"distortion": distortion, "rate": rate.mean(0).sum()}
+
+    def objective(self, distortion: Tensor, rate: Tensor, posterior: LatentDistribution, z: Tensor) -> dict[str, Tensor]:
+        """The loss of a mean distortion, a rate ``(B, G)`` and the draws ``(B, D)`` behind them, with further terms to log."""
+        return {"loss": distortion + self.price(rate)}
 
     def rate(self, posterior: LatentDistribution, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """KL(q(z|x) || p(z)) in nats by the estimator that was asked for, in the terms into which it splits: ``(B, G)``."""
         prior = self.prior(labels)
         if self.hparams.kl_estimator == "closed_form":
             return posterior.kl_terms(prior)
+        return self.log_ratio(z, posterior, prior)
+
+    def log_ratio(self, z: Tensor, posterior: LatentDistribution, prior: LatentDistribution) -> Tensor:
+        """log q(z|x) - log p(z) in nats, in the terms into which it splits: ``(..., G)``."""
         return (posterior.log_prob(z) - prior.log_prob(z)).unsqueeze(-1)
 
     def price(self, rate: Tensor) -> Tensor:
@@ -163,79 +139,42 @@ class VAE(GenerativeModel, SamplesFromNoise):
         warmup = self.hparams.kl_warmup_images
         return min(1.0, self.images_seen / warmup) if warmup else 1.0
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        terms = self.validation_terms(batch, self.step_noise(batch))
-        self.log_terms(terms)
-        return terms["loss"]
-
     def validation_terms(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         """The terms of the loss on a batch."""
         return self.negative_elbo(batch[0], self.labels_of(batch), noise)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.trained_parameters(), lr=self.hparams.learning_rate, eps=self.hparams.adam_epsilon)
 
     # Likelihood.
 
     def log_prob(self, images: Tensor, *, labels: Tensor | None = None, noise: Noise, num_samples: int = 1) -> Tensor:
         r"""The k-sample bound :math:`\log \frac1k \sum_i p(x, z_i) / q(z_i|x)`, nats ``(B,)`` (Burda et al., 2015, arXiv:1509.00519)."""
         labels = self.condition(labels)
-        posterior = self.posterior(images, labels)
+        posterior, prior = self.posterior(images, labels).repeated(), self.prior(labels).repeated()
         target = self.likelihood.target(images, noise)
         log_weights = []
-        for start in range(0, num_samples, SAMPLES_AT_ONCE):
-            k = min(SAMPLES_AT_ONCE, num_samples - start)
-            log_weights.append(self.explain(posterior, target, labels, noise, f"z/{start}", k).log_weights)
-        return torch.logsumexp(torch.cat(log_weights, dim=1), dim=1) - math.log(num_samples)
+        for name, k in portions(num_samples):
+            z = posterior.sample(noise, name, (k, self.latent_dim))
+            log_weights.append(self.weigh(z, posterior, prior, target, labels).log_weights)
+        return log_mean_exp(torch.cat(log_weights, dim=1))
 
-    def explain(
-        self, posterior: LatentDistribution, target: Tensor, labels: Tensor | None, noise: Noise, name: str, num_samples: int
+    def weigh(
+        self, z: Tensor, posterior: LatentDistribution, prior: LatentDistribution, target: Tensor, labels: Tensor | None
     ) -> Explanation:
-        """Draws k times from each image's posterior, by the noise called ``name``, and says how well each draw explains the image.
+        """What draws from a posterior cost.
 
         Args:
-            posterior: q(z|x), ``(B, D)``.
+            z: the draws, ``(B, k, D)``.
+            posterior, prior: q(z|x) and p(z), :meth:`~LatentDistribution.repeated`.
             target: the images as the likelihood scores them.
             labels: of a conditional model.
-            noise, name: of the draws.
-            num_samples: k.
         """
-        posterior = posterior.repeated()
-        return self.weigh(posterior.sample(noise, name, (num_samples, self.latent_dim)), posterior, target, labels)
+        return Explanation(self.distortion(z, target, labels), self.log_ratio(z, posterior, prior))
 
-    def weigh(self, z: Tensor, posterior: LatentDistribution, target: Tensor, labels: Tensor | None) -> Explanation:
-        """What draws ``(B, k, D)`` from a :meth:`~LatentDistribution.repeated` posterior cost."""
-        repeated = None if labels is None else labels.repeat_interleave(z.shape[1], dim=0)
-        parameters = self.likelihood_parameters(z.flatten(0, 1), repeated).unflatten(0, z.shape[:2])
-        distortion = -self.likelihood.log_prob(parameters, target.unsqueeze(1))
-        return Explanation(distortion, posterior.log_prob(z) - self.prior(labels).repeated().log_prob(z))
-
-    def likelihood_kind(self, num_samples: int = 1) -> str:
-        """A bound whatever the number of samples."""
-        return "lower bound" if num_samples == 1 else "k-sample bound"
-
-    # Samples, latents, reconstructions.
-
-    def draw_latents(self, noise: Noise, *, labels: Tensor | None = None) -> Tensor:
-        """Draws of z from the prior, ``(B, D)``."""
-        return self.prior(labels).sample(noise, "z", (self.latent_dim,))
-
-    def sample_images(self, noise: Noise, *, labels: Tensor | None = None) -> Tensor:
-        """Images of z drawn from the prior: the mean of p(x|z), or a draw of it with ``observation_noise``."""
-        parameters = self.likelihood_parameters(self.draw_latents(noise, labels=labels), labels)
-        return self.likelihood.sample(parameters, noise) if self.hparams.observation_noise else self.likelihood.mean(parameters)
+    # Latents and reconstructions.
 
     def encode(self, images: Tensor, *, labels: Tensor | None = None) -> Tensor:
         """The mean of q(z|x), ``(B, D)``."""
         return self.posterior(images, self.condition(labels)).mean
 
-    def decode(self, z: Tensor, *, labels: Tensor | None = None) -> Tensor:
-        """The mean of p(x|z), uint8."""
-        return self.likelihood.mean(self.likelihood_parameters(z, self.condition(labels)))
-
     def reconstruct(self, images: Tensor, *, labels: Tensor | None = None) -> Tensor:
         """``decode(encode(images))``."""
         return self.decode(self.encode(images, labels=labels), labels=labels)
-
-    def answer_options(self) -> dict[str, object]:
-        return {"observation_noise": self.hparams.observation_noise}
