@@ -18,7 +18,7 @@ from lightning_gen.cli.scoring import progress_bar
 from lightning_gen.errors import UserError
 from lightning_gen.images import is_image, make_grid, save_png
 from lightning_gen.models.base import GenerativeModel
-from lightning_gen.models.capabilities import SupportsSampling
+from lightning_gen.models.capabilities import SupportsLatents, SupportsSampling
 from lightning_gen.noise import blocks
 
 
@@ -28,7 +28,8 @@ def run(options: argparse.Namespace) -> None:
     path = find_checkpoint(options.checkpoint)
     model = load_model(path)
     if not isinstance(model, SupportsSampling):
-        raise UserError(f"{path}: {type(model).__name__} cannot sample")
+        advice = "; 'lightning-gen fit_latents' fits a density to its codes" if isinstance(model, SupportsLatents) else ""
+        raise UserError(f"{path}: {type(model).__name__} cannot sample{advice}")
     if options.num_samples < 1:
         raise UserError(f"--num_samples: expected at least 1, got {options.num_samples}")
     write = writer(options.out, model)

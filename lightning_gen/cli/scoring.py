@@ -30,7 +30,8 @@ def score_checkpoint(path: pathlib.Path, plan: Plan, data: ImageDataModule, devi
     """Evaluate a checkpoint on all processes; rank 0 shows the scores and writes the record to the run's ``results`` folder."""
     model = load_model(path).to(device)
     if not is_measurable(model, data):
-        raise UserError(f"{path}: {type(model).__name__} has no likelihood, and {data.name} has no feature extractor to score samples with")
+        lacks = "no likelihood and no reconstructions"
+        raise UserError(f"{path}: {type(model).__name__} has {lacks}, and {data.name} has no feature extractor to score samples with")
     require_something_to_measure(model, plan.num_samples, "num_samples")
     checkpoint = describe_checkpoint(path)
     with progress_bar(console) as report:

@@ -105,7 +105,8 @@ def _require_data(experiment: Experiment) -> None:
 def _score(experiment: Experiment, folder: pathlib.Path, final: FinalEvaluation) -> None:
     """Evaluate the last and the best checkpoint, and the untrained one where it was kept, on all processes; write a record of each."""
     if not is_measurable(experiment.model, experiment.datamodule):
-        print(f"no scores: {experiment.datamodule.name} has no feature extractor, and the model has no likelihood", file=sys.stderr)
+        lacks = "the model has no likelihood and no reconstructions"
+        print(f"no scores: {experiment.datamodule.name} has no feature extractor, and {lacks}", file=sys.stderr)
         return
     plan = final.plan(experiment.metrics.scoring)
     console = Console(stderr=True, quiet=not experiment.trainer.is_global_zero)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lightning_gen.data.base import ImageDataModule
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation.plan import Headline, Scoring
-from lightning_gen.evaluation.setting import DIRECTIONS, score_name
+from lightning_gen.evaluation.setting import DIRECTIONS, RECONSTRUCTION_ERROR, score_name
 from lightning_gen.images import is_image
 from lightning_gen.leaderboard.record import Better
 from lightning_gen.metrics.extractors import INCEPTION, find_inception_weights
@@ -53,17 +53,24 @@ def _missing(used: str) -> str:
     )
 
 
-def headline(data: ImageDataModule, extractor: str | None) -> Headline:
-    """The score that ranks models of a data set: a Fréchet distance where samples can be scored, else the likelihood."""
-    if extractor is None:
-        return data.likelihood_unit, "lower"
-    return score_name("FD", extractor, is_inception=extractor == INCEPTION), DIRECTIONS["FD"]
+def headline(data: ImageDataModule, extractor: str | None, likelihood: bool = True) -> Headline:
+    """The score that ranks models of a data set: a Fréchet distance where samples can be scored, else the likelihood, else what is lost
+    in reconstructions.
+
+    Args:
+        data: the data set.
+        extractor: the network that scores the model's samples; None when they cannot be scored.
+        likelihood: whether the model has one.
+    """
+    if extractor is not None:
+        return score_name("FD", extractor, is_inception=extractor == INCEPTION), DIRECTIONS["FD"]
+    return data.likelihood_unit if likelihood else RECONSTRUCTION_ERROR, "lower"
 
 
 def score_directions(data: ImageDataModule, scoring: Scoring) -> dict[str, Better]:
     """The scores that runs on this data may log, and which way they are better."""
     extractor = choose(data, scoring).extractor
-    directions: dict[str, Better] = {"bits/dim": "lower", "nats": "lower"}
+    directions: dict[str, Better] = {"bits/dim": "lower", "nats": "lower", RECONSTRUCTION_ERROR: "lower"}
     if extractor is not None:
         for kind, better in DIRECTIONS.items():
             directions[score_name(kind, extractor, is_inception=extractor == INCEPTION)] = better

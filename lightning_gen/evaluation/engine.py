@@ -22,21 +22,27 @@ from lightning_gen.evaluation.defaults import choose, headline
 from lightning_gen.evaluation.judge import Judge, Progress
 from lightning_gen.evaluation.likelihood import gap_score, likelihood_score, log_probs
 from lightning_gen.evaluation.plan import Evaluation, Plan, Scoring
+from lightning_gen.evaluation.reconstruction import reconstruction_score
 from lightning_gen.evaluation.standing import standing_statistics
 from lightning_gen.evaluation.streams import ImageStream, model_stream, split_stream
 from lightning_gen.models.base import GenerativeModel
-from lightning_gen.models.capabilities import SupportsLikelihood, SupportsSampling
+from lightning_gen.models.capabilities import SupportsLikelihood, SupportsReconstruction, SupportsSampling
 
 
 def is_measurable(model: GenerativeModel, data: ImageDataModule) -> bool:
     """Whether the data set has a measure for anything that the model can do."""
-    return isinstance(model, SupportsLikelihood) or (isinstance(model, SupportsSampling) and choose(data, Scoring()).extractor is not None)
+    if isinstance(model, SupportsLikelihood | SupportsReconstruction):
+        return True
+    return isinstance(model, SupportsSampling) and choose(data, Scoring()).extractor is not None
 
 
 def require_something_to_measure(model: GenerativeModel, num_samples: int | None, key: str) -> None:
     """Refuse a plan without samples for a model that has nothing else to score."""
-    if num_samples == 0 and not isinstance(model, SupportsLikelihood):
-        raise UserError(f"{key}: {type(model).__name__} has no likelihood, hence nothing to score without samples; expected at least 2")
+    if num_samples == 0 and not isinstance(model, SupportsLikelihood | SupportsReconstruction):
+        name = type(model).__name__
+        raise UserError(
+            f"{key}: {name} has no likelihood and no reconstructions, hence nothing to score without samples; expected at least 2"
+        )
 
 
 def evaluate(
@@ -57,7 +63,8 @@ def evaluate(
         say_once(choice.note)
     if plan.generalization and not isinstance(model, SupportsLikelihood):
         raise UserError(f"generalization: {type(model).__name__} has no likelihood to compare; expected false")
-    evaluation = Evaluation(headline(data, choice.extractor if isinstance(model, SupportsSampling) else None))
+    extractor = choice.extractor if isinstance(model, SupportsSampling) else None
+    evaluation = Evaluation(headline(data, extractor, isinstance(model, SupportsLikelihood)))
     num_samples = data.evaluation_samples if plan.num_samples is None else plan.num_samples
     # Building the extractor's network draws its weights, before the stored ones replace them.
     with torch.random.fork_rng(devices=[]), model.inference(plan.weights), exact_arithmetic():
@@ -67,6 +74,8 @@ def evaluate(
                 score_samples(model, data, plan, progress, evaluation, key)
         if isinstance(model, SupportsLikelihood):
             score_likelihood(model, data, plan, progress, evaluation)
+        if isinstance(model, SupportsReconstruction):
+            evaluation.scores.append(reconstruction_score(model, data, plan, progress))
     return evaluation
 
 

@@ -40,7 +40,7 @@ def likelihood_score(data: ImageDataModule, plan: Plan, model: Any, values: Tens
         protocol=_protocol(data, plan, len(values), model),
         kind=model.likelihood_kind(plan.likelihood_samples),
         details=_answer(model, plan) | _interval(losses),
-        **_standard_error(losses),
+        **standard_error(losses),
     )
 
 
@@ -77,7 +77,8 @@ def _answer(model: Any, plan: Plan) -> dict[str, Any]:
     return {"kind": model.likelihood_kind(plan.likelihood_samples), "k": plan.likelihood_samples, **model.answer_options()}
 
 
-def _standard_error(losses: Tensor) -> dict[str, Any]:
+def standard_error(losses: Tensor) -> dict[str, Any]:
+    """The standard error of the mean over images, as a score has it; nothing for a single image."""
     if len(losses) < 2:
         return {}
     return {"uncertainty": float(losses.std() / math.sqrt(len(losses))), "uncertainty_kind": "standard error over images"}

@@ -63,7 +63,7 @@ class Plan:
         split: ``train``, ``validation`` or ``test``.
         num_samples: N images to draw from the model; 0 for no scores of samples, None for the data set's own N.
         likelihood_samples: k of the likelihood's k-sample bound; 1 for the plain bound (an exact likelihood ignores it).
-        likelihood_images: the first so many images of the split; None for all.
+        likelihood_images: the first so many images of the split, of which likelihoods and reconstructions are scored; None for all.
         seed: keys the noise of samples and likelihoods.
         weights: the averaged networks (``ema``, when there are any) or the ``live`` ones.
         scoring: how samples are scored.

@@ -29,6 +29,10 @@ DIRECTIONS: dict[str, Better] = {
 """Every kind of score, and which way it is better."""
 
 
+RECONSTRUCTION_ERROR = "reconstruction MSE"
+"""The mean squared error of reconstructions, per value on [0, 1]."""
+
+
 def score_name(kind: str, extractor: str, *, is_inception: bool, dialect: str = "tf1") -> str:
     """``FID``, ``FD(mnist-cnn)``, ``precision(inception-v3-tf)``, ``IS[torchmetrics]``."""
     plain = INCEPTION_NAMES[kind] if is_inception and kind in INCEPTION_NAMES else f"{kind}({extractor})"

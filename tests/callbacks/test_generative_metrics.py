@@ -141,7 +141,7 @@ def test_vectors_and_natural_images_are_scored_too(train, monkeypatch):
     monkeypatch.delenv("LIGHTNING_GEN_INCEPTION_WEIGHTS", raising=False)
     toy = ToyDensity("two_moons", batch_size=64)
     rows = train(VAE([2], latent_dim=2), GenerativeMetrics(64, likelihood_images=64), data=toy, batches=1)
-    assert set(rows[0]) == {"eval/nats", "progress/images"}
+    assert set(rows[0]) == {"eval/nats", "eval/reconstruction MSE", "progress/images"}
     photos = PhotoPatches(batch_size=8)
     model = DCGAN([3, 32, 32], latent_dim=4, width=4)
     rows = train(model, GenerativeMetrics(8, num_samples=8), data=photos, batches=1)

@@ -32,7 +32,7 @@ def bare(vae_run, tmp_path_factory):
 def test_a_checkpoint_file_alone_has_the_scores_of_its_run(evaluate, bare, vae_copy):
     alone, inside = evaluate(bare, *SMALL), evaluate(vae_copy / "checkpoints" / "last.ckpt", *SMALL)
     assert scores(alone) == scores(inside)
-    assert scores(alone).keys() == {"FD(digits-cnn)", "CS(digits-cnn)", "bits/dim"}
+    assert scores(alone).keys() == {"FD(digits-cnn)", "CS(digits-cnn)", "bits/dim", "reconstruction MSE"}
     assert (alone["checkpoint"]["kind"], inside["checkpoint"]["kind"]) == ("other", "last")
 
 
@@ -82,8 +82,8 @@ def test_averaged_and_live_weights_are_told_apart(evaluate, dcgan_run, tmp_path)
     assert evaluate(run, *SMALL)["answer"]["weights"] == "ema"
 
 
-def test_no_samples_leaves_the_likelihood(evaluate, bare):
-    assert scores(evaluate(bare, "--num_samples", "0", "--likelihood_images", "64")).keys() == {"bits/dim"}
+def test_no_samples_leaves_the_likelihood_and_the_reconstructions(evaluate, bare):
+    assert scores(evaluate(bare, "--num_samples", "0", "--likelihood_images", "64")).keys() == {"bits/dim", "reconstruction MSE"}
 
 
 def test_metrics_dialects_and_arithmetic_are_chosen_by_name(evaluate, bare):
@@ -92,7 +92,7 @@ def test_metrics_dialects_and_arithmetic_are_chosen_by_name(evaluate, bare):
     kinds = ["FD", "KD", "precision", "recall", "density", "coverage"]
     # The other scores are the same in both dialects: no network of ours resizes by dialect.
     names = [*[f"{kind}(digits-cnn)" for kind in kinds], "KD(digits-cnn)[torchmetrics]"]
-    assert [score["name"] for score in found["scores"]] == [*names, "bits/dim"]
+    assert [score["name"] for score in found["scores"]] == [*names, "bits/dim", "reconstruction MSE"]
     assert all(score["floor"] is None for score in found["scores"])
     assert found["headline"] == "FD(digits-cnn)"
     again = evaluate(bare, *options, "--arithmetic", "reference", "--exact")

@@ -23,7 +23,7 @@ from lightning_gen.metrics.extractors.base import Extractor
 from lightning_gen.models import DCGAN, GAN, VAE
 from lightning_gen.noise import IndexedNoise, stable_hash
 
-FD, CS, BITS = "FD(digits-cnn)", "CS(digits-cnn)", "bits/dim"
+FD, CS, BITS, MSE = "FD(digits-cnn)", "CS(digits-cnn)", "bits/dim", "reconstruction MSE"
 
 
 @pytest.fixture(scope="session")
@@ -165,7 +165,7 @@ def test_log_probabilities_are_in_index_order_and_the_score_is_their_mean():
             (alone,) = model.log_prob(images, noise=noise, num_samples=5).tolist()
         assert evaluation.log_probs[index].item() == pytest.approx(alone, rel=1e-5)
     assert len({*evaluation.log_probs.tolist()}) == 130
-    (score,) = evaluation.scores
+    score = evaluation.scores[0]
     bits = -evaluation.log_probs.numpy() / (64 * math.log(2))
     assert (score.name, score.better, score.kind) == (BITS, "lower", "k-sample bound")
     assert score.value == pytest.approx(bits.mean(), rel=1e-12)
@@ -183,8 +183,8 @@ def test_more_importance_samples_tighten_the_bound_and_one_is_named_a_lower_boun
 def test_vectors_are_scored_in_nats_and_have_no_score_of_samples():
     data = ToyDensity("two_moons", batch_size=8)
     model = VAE([*data.data_shape], latent_dim=2)
-    (score,) = evaluate(model, data, Plan("test", num_samples=10, likelihood_images=70)).scores
-    assert score.name == "nats"
+    scores = evaluate(model, data, Plan("test", num_samples=10, likelihood_images=70)).scores
+    assert [score.name for score in scores] == ["nats", MSE]
 
 
 # What the plan asks for.
@@ -203,19 +203,19 @@ def test_averaged_and_live_weights_are_two_models(kind):
     assert evaluate(model, new_data(), plans["live"]).scores == found["ema"]
 
 
-def test_the_seed_keys_samples_and_likelihoods_and_not_the_reference():
+def test_the_seed_keys_samples_and_likelihoods_and_neither_the_reference_nor_reconstructions():
     first, again, other = (
         evaluate(new_model("vae"), new_data(), Plan(num_samples=70, likelihood_images=70, seed=s)).scores for s in (0, 0, 1)
     )
     assert first == again
     for one, two in zip(first, other, strict=True):
-        assert one.value != two.value
+        assert (one.value == two.value) == (one.name == MSE)
         assert one.floor == two.floor
         assert one.protocol == two.protocol
 
 
 def test_the_protocol_names_the_question():
-    frechet, _, likelihood = evaluate(new_model("vae"), new_data(), Plan("validation", 70, likelihood_images=65)).scores
+    frechet, _, likelihood, _ = evaluate(new_model("vae"), new_data(), Plan("validation", 70, likelihood_images=65)).scores
     assert frechet.protocol["num_samples"] == 70
     assert frechet.protocol["extractor"] == "digits-cnn"
     assert frechet.protocol["split"] == likelihood.protocol["split"] == "validation"
@@ -223,7 +223,7 @@ def test_the_protocol_names_the_question():
     assert "extractor" not in likelihood.protocol
 
 
-@pytest.mark.parametrize(("kind", "names"), [("vae", [BITS]), ("dcgan", [])])
+@pytest.mark.parametrize(("kind", "names"), [("vae", [BITS, MSE]), ("dcgan", [])])
 def test_no_samples_no_scores_of_samples(kind, names):
     evaluation = evaluate(new_model(kind), new_data(), Plan(num_samples=0, likelihood_images=10))
     assert [score.name for score in evaluation.scores] == names
@@ -253,7 +253,7 @@ def test_progress_reaches_the_end_of_every_stage(monkeypatch, tmp_path):
         reports[stage] = done, total
 
     evaluate(new_model("vae"), new_data(), Plan(num_samples=70, likelihood_images=65), report)
-    ends = {"samples": 70, "reference: digits (test)": 400, "real images: digits (train)": 70, "likelihood": 65}
+    ends = {"samples": 70, "reference: digits (test)": 400, "real images: digits (train)": 70, "likelihood": 65, "reconstructions": 65}
     assert reports == {stage: (count, count) for stage, count in ends.items()}
 
 
