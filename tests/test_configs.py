@@ -11,11 +11,12 @@ from lightning_gen import data, models
 from lightning_gen.cli import main
 from lightning_gen.cli.list import header
 from lightning_gen.configs import BASE, config_names, is_overlay
+from lightning_gen.models.capabilities import capabilities_of
 
 NAMES = config_names()
 EXPERIMENTS = {name: path for name, path in NAMES.items() if not is_overlay(path)}
 OVERLAYS = {name: path for name, path in NAMES.items() if is_overlay(path)}
-EMBEDDED = ("Digits", "PhotoPatches", "ToyDensity")
+EMBEDDED = ("Digits", "PhotoPatches", "Factors", "ToyDensity")
 """Data sets that come with a dependency, or are generated."""
 FIELDS = ("Run", "Expect", "Time")
 
@@ -91,6 +92,9 @@ def test_a_configuration_trains(name, tmp_path, capsys):
     assert stop.value.code == 0, capsys.readouterr().err
     (run,) = (tmp_path / name).iterdir()
     assert (run / "checkpoints" / "last.ckpt").is_file()
-    assert [*(run / "pictures").glob("samples_*.png")]
+    cls = getattr(models, content(EXPERIMENTS[name])["model"]["class_path"])
+    drawn = {"samples": "sampling", "reconstructions": "reconstruction"}
+    for picture, capability in drawn.items():
+        assert bool([*(run / "pictures").glob(f"{picture}_*.png")]) == (capability in capabilities_of(cls)), picture
     # A GAN on data without a feature extractor has nothing to be scored by, and fit says so.
     assert bool([*(run / "results").glob("*.result.json")]) != ("no scores: " in capsys.readouterr().err)

@@ -14,6 +14,7 @@ LAYERS = [
     {"bijections", "distributions"},
     {"models", "data", "metrics"},
     {"checkpoint", "evaluation", "leaderboard", "reporting"},
+    {"analysis"},
     {"callbacks"},
     {"cli", "__main__"},
 ]

@@ -79,13 +79,23 @@ def posterior_report(
     Raises:
         UserError: the model has no posterior.
     """
-    if not (isinstance(model, SupportsPosterior) and isinstance(model, SupportsLikelihood)):
+    if not has_posterior(model):
         raise UserError(f"report: {type(model).__name__} has no posterior to report on; expected a variational autoencoder")
-    count = min(num_images, data.split_size(split))
     with torch.random.fork_rng(devices=[]), model.inference(weights):
-        posteriors = [model.posterior(*_batch(model, data, split, block)) for block in blocks(count)]
-        rows = [(block, _rows(model, data, split, block, posteriors, num_samples)) for _, block in own_blocks(count)]
-        tables = _in_order(rows, count, math.prod(posteriors[0].mean.shape[1:]), model.device)
+        return report_within(model, data, split, num_images, num_samples)
+
+
+def has_posterior(model: object) -> bool:
+    """Whether there is something to report on."""
+    return isinstance(model, SupportsPosterior) and isinstance(model, SupportsLikelihood)
+
+
+def report_within(model: Any, data: ImageDataModule, split: str, num_images: int, num_samples: int) -> PosteriorReport:
+    """:func:`posterior_report` within :meth:`GenerativeModel.inference`, of whatever weights that has chosen."""
+    count = min(num_images, data.split_size(split))
+    posteriors = [model.posterior(*_batch(model, data, split, block)) for block in blocks(count)]
+    rows = [(block, _rows(model, data, split, block, posteriors, num_samples)) for _, block in own_blocks(count)]
+    tables = _in_order(rows, count, math.prod(posteriors[0].mean.shape[1:]), model.device)
     return _summary(tables, num_samples)
 
 

@@ -6,12 +6,11 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from lightning_gen.analysis.posterior_report import PosteriorReport, posterior_report
+from lightning_gen.analysis.posterior_report import PosteriorReport, has_posterior, posterior_report
 from lightning_gen.callbacks.every import EveryImages
 from lightning_gen.distributed import buffers_of_first
 from lightning_gen.errors import UserError
 from lightning_gen.models.base import GenerativeModel
-from lightning_gen.models.capabilities import SupportsLikelihood, SupportsPosterior
 
 
 class LatentReport(EveryImages):
@@ -34,7 +33,7 @@ class LatentReport(EveryImages):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: GenerativeModel, *args: Any) -> None:
         """Report when the interval is over; every rank takes part."""
-        if self.due(pl_module) and isinstance(pl_module, SupportsPosterior) and isinstance(pl_module, SupportsLikelihood):
+        if self.due(pl_module) and has_posterior(pl_module):
             self.report(trainer, pl_module)
 
     def report(self, trainer: pl.Trainer, model: GenerativeModel) -> PosteriorReport:

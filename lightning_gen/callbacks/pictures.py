@@ -53,6 +53,10 @@ class PictureCallback(EveryImages):
         """The picture, uint8 ``(3, H, W)``; called within :meth:`GenerativeModel.inference`."""
         raise NotImplementedError
 
+    def pictures(self, trainer: pl.Trainer, model: GenerativeModel) -> dict[str, Tensor]:
+        """Name and picture of all that is drawn: one, unless a subclass has more."""
+        return {self.picture_name: self.draw(trainer, model)}
+
     def find_obstacle(self, trainer: pl.Trainer, model: GenerativeModel) -> str | None:
         """Why this model cannot be drawn; None when it can."""
         if self.capability in capabilities_of(model):
@@ -79,17 +83,18 @@ class PictureCallback(EveryImages):
         if self.obstacle or not trainer.is_global_zero:
             return
         with model.inference("ema"):
-            picture = self.draw(trainer, model)
+            pictures = self.pictures(trainer, model)
         folder = pathlib.Path(trainer.default_root_dir) / "pictures"
         folder.mkdir(parents=True, exist_ok=True)
-        # Ten digits, so that names sort by progress.
-        path = folder / f"{self.picture_name}_{model.images_seen:010d}.png"
-        partial = path.with_name(f".{path.name}.partial")
-        save_png(picture, os.fspath(partial))
-        partial.replace(path)
-        for logger in trainer.loggers:
-            if hasattr(logger, "log_media"):
-                logger.log_media(f"pictures/{self.picture_name}", picture, model.images_seen)
+        for name, picture in pictures.items():
+            # Ten digits, so that names sort by progress.
+            path = folder / f"{name}_{model.images_seen:010d}.png"
+            partial = path.with_name(f".{path.name}.partial")
+            save_png(picture, os.fspath(partial))
+            partial.replace(path)
+            for logger in trainer.loggers:
+                if hasattr(logger, "log_media"):
+                    logger.log_media(f"pictures/{name}", picture, model.images_seen)
 
 
 class SampleGrid(PictureCallback):

@@ -15,6 +15,8 @@ from lightning_gen.callbacks.budget import Budget
 from lightning_gen.callbacks.checkpoints import Checkpoints
 from lightning_gen.callbacks.ema import EMA
 from lightning_gen.callbacks.generative_metrics import GenerativeMetrics
+from lightning_gen.callbacks.latent_pictures import LatentPictures
+from lightning_gen.callbacks.latent_report import LatentReport
 from lightning_gen.callbacks.pictures import ReconstructionGrid, SampleGrid
 from lightning_gen.callbacks.preemption import Preemption
 from lightning_gen.callbacks.progress import Progress
@@ -145,8 +147,10 @@ class Experiment(LightningCLI):
         parser.add_lightning_class_args(Budget, "budget")
         parser.add_lightning_class_args(EMA, "ema")
         parser.add_lightning_class_args(GenerativeMetrics, "evaluation")
+        parser.add_lightning_class_args(LatentReport, "latents")
         parser.add_lightning_class_args(SampleGrid, "samples")
         parser.add_lightning_class_args(ReconstructionGrid, "reconstructions")
+        parser.add_lightning_class_args(LatentPictures, "explore")
         parser.add_lightning_class_args(Checkpoints, "checkpoints")
         parser.add_class_arguments(FinalEvaluation, "final")
         for name, kind, default, text in OPTIONS:

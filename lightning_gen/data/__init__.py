@@ -5,6 +5,7 @@ from lightning_gen.lazy import lazy_exports
 DATASETS = {
     "Digits": "digits",
     "PhotoPatches": "photo_patches",
+    "Factors": "factors",
     "MNIST": "mnist",
     "FashionMNIST": "mnist",
     "CIFAR10": "cifar",

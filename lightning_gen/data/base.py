@@ -48,6 +48,7 @@ class ImageDataModule(pl.LightningDataModule):
         binarization: ``threshold`` (white from 128 on), ``dynamic`` (white with probability x/255, drawn anew in every epoch) or
             ``static`` (drawn once and for all).
         horizontal_flip: mirror each training image with probability 1/2.
+        only_classes: keep the images with these labels only, in every split; labels keep their numbers. By default all images are kept.
     """
 
     name: str
@@ -79,6 +80,7 @@ class ImageDataModule(pl.LightningDataModule):
         num_bits: int | None = None,
         binarization: Binarization = "none",
         horizontal_flip: bool = False,
+        only_classes: list[int] | None = None,
     ) -> None:
         super().__init__()
         require_at_least("batch_size", batch_size, 1)
@@ -91,6 +93,7 @@ class ImageDataModule(pl.LightningDataModule):
         self.binarization = binarization
         self.num_bits = self._choose_bits(num_bits)
         self.horizontal_flip = horizontal_flip
+        self.only_classes = None if only_classes is None else sorted(set(only_classes))
         self._arrays: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._stores: dict[tuple[str, torch.device], Store] = {}
 
@@ -131,6 +134,8 @@ class ImageDataModule(pl.LightningDataModule):
             "count": self.split_size(split),
             "preprocessing": {name: getattr(self, name) for name in self.preprocessing_arguments},
         }
+        if self.only_classes is not None:
+            question["only_classes"] = self.only_classes
         pixels = {"num_bits": self.num_bits, "binarization": self.binarization}
         return {**question, **pixels} if is_image(self.data_shape) else question
 
@@ -168,8 +173,20 @@ class ImageDataModule(pl.LightningDataModule):
             images, labels = self.load(split)
             labels = np.zeros(len(images), np.int64) if labels is None else np.asarray(labels, np.int64)
             self._check(split, images, labels)
-            self._arrays[split] = images, labels
+            self._arrays[split] = self._chosen(images, labels)
         return self._arrays[split]
+
+    def _chosen(self, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The images of ``only_classes`` and their labels, in order."""
+        if self.only_classes is None:
+            return images, labels
+        if not self.only_classes or not 0 <= self.only_classes[0] <= self.only_classes[-1] < self.num_classes:
+            among = f"labels from 0 to {self.num_classes - 1}" if self.num_classes else "nothing, since the data has no classes"
+            raise UserError(f"data.only_classes: expected {among}, got {self.only_classes}")
+        kept = np.flatnonzero(np.isin(labels, self.only_classes))
+        if not len(kept):
+            raise UserError(f"data.only_classes: expected classes of which there are images, got {self.only_classes}")
+        return images[kept], labels[kept]
 
     def _check(self, split: str, images: np.ndarray, labels: np.ndarray) -> None:
         owner = f"data ({type(self).__name__}), {split} split"

@@ -9,7 +9,8 @@ import pytest
 from lightning_gen.cli import main
 
 SMOKE = ("--config", "overlays/smoke")
-QUIET = ("--evaluation.every_images=0", "--samples.every_images=0", "--reconstructions.every_images=0", "--checkpoints.every_images=0")
+PERIODIC = ("evaluation", "latents", "samples", "reconstructions", "explore", "checkpoints")
+QUIET = tuple(f"--{group}.every_images=0" for group in PERIODIC)
 """No work between the steps: only the last checkpoint."""
 
 

@@ -16,6 +16,7 @@ from lightning_gen.registry import build, resolve
 GENERATED = {
     "Digits": {},
     "PhotoPatches": {},
+    "Factors": {},
     "ToyDensity": {"density": "two_moons"},
 }
 

@@ -1,0 +1,67 @@
+"""The record of an analysis: one JSON file beside the result records of its run, which the leaderboard does not read."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import uuid
+from typing import Any
+
+from lightning_gen import __version__
+from lightning_gen.errors import UserError
+from lightning_gen.leaderboard.record import utc_now
+from lightning_gen.leaderboard.schema import to_json
+from lightning_gen.models.base import GenerativeModel, Weights
+from lightning_gen.registry import class_path
+from lightning_gen.reporting import describe_checkpoint, run_of
+
+SCHEMA = 1
+
+
+def make_report(
+    kind: str, checkpoint: pathlib.Path, model: GenerativeModel, weights: Weights, protocol: dict[str, Any], results: dict[str, Any]
+) -> dict[str, Any]:
+    """What was found, of which weights, and by which protocol, as plain data.
+
+    Args:
+        kind: name of the analysis.
+        checkpoint: the file that was analysed.
+        model: what was in it.
+        weights: which weights were asked for.
+        protocol: what defines the question: data set, split, numbers of images, seeds, methods.
+        results: the answer.
+    """
+    return {
+        "schema": SCHEMA,
+        "kind": kind,
+        "created": utc_now(),
+        "code_version": __version__,
+        "model": class_path(type(model)),
+        "checkpoint": to_json(describe_checkpoint(checkpoint)),
+        "weights": weights if model.ema is not None else "live",
+        "images_seen": model.images_seen,
+        "protocol": to_json(protocol),
+        "results": to_json(results),
+    }
+
+
+def write_report(report: dict[str, Any], checkpoint: pathlib.Path, name: str) -> pathlib.Path:
+    """Write ``results/NAME-STEM.json`` of the checkpoint's run, complete or not at all; an earlier one of that name is replaced.
+
+    Raises:
+        UserError: the folder cannot be written to, or the disk is full.
+    """
+    path = run_of(checkpoint) / "results" / f"{name}-{checkpoint.stem}.json"
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+    return path

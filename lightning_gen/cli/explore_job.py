@@ -1,0 +1,140 @@
+"""What ``explore`` does once its options are read."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import yaml
+from rich.console import Console
+
+from lightning_gen.analysis.exploration import Exploration, Explorer, Request
+from lightning_gen.analysis.kinds import find_kinds, obstacles, refuse_unheeded
+from lightning_gen.analysis.latent_space import LatentSpace
+from lightning_gen.callbacks.run_folder import CONFIG_FILE
+from lightning_gen.checkpoint import find_checkpoint, load_model
+from lightning_gen.cli.evaluation_job import rebuild_data
+from lightning_gen.cli.explore import KINDS
+from lightning_gen.cli.output import quiet
+from lightning_gen.cli.scoring import progress_bar
+from lightning_gen.errors import UserError
+from lightning_gen.evaluation import Progress
+from lightning_gen.images import save_png
+from lightning_gen.leaderboard.text import printable
+from lightning_gen.models.base import GenerativeModel
+from lightning_gen.reporting import run_of, wandb_id
+from lightning_gen.tracking import WandbTracker, wandb_mode
+
+
+def run(options: argparse.Namespace) -> None:
+    """Explore; mistakes are found before anything is drawn."""
+    quiet()
+    with progress_bar(Console(stderr=True)) as progress:
+        wanted, request = read_request(options, progress)
+        path = find_checkpoint(options.checkpoint)
+        model = load_model(path)
+        data = rebuild_data(model, path, options.root)
+        data.prepare_data()
+        data.split_size(options.split)
+        model.to("cuda" if torch.cuda.is_available() else "cpu")
+        space = LatentSpace(model, data, options.split, options.seed)
+        folder = writable(pathlib.Path(options.out) if options.out else run_of(path) / "pictures")
+        with model.inference(options.weights), tracker_of(run_of(path), options.wandb) as tracker:
+            for explorer in possible(space, wanted, request, by_name=options.kind is not None):
+                found = explorer.draw(space, request)
+                file = write(found, folder / f"explore-{explorer.name}-{path.stem}.png", describe(options, path, model))
+                print(printable(f"{explorer.name}: {found.summary}: {file}"), flush=True)
+                if tracker is not None:
+                    tracker.log_media(f"explore/{explorer.name}", found.picture, model.images_seen)
+
+
+def read_request(options: argparse.Namespace, progress: Progress) -> tuple[list[Explorer], Request]:
+    """The kinds and the options in the words of the analysis."""
+    request = Request(
+        options.num_images,
+        options.steps,
+        None if options.images is None else numbers("--images", options.images),
+        None if options.labels is None else tuple(options.labels.split(",")),
+        None if options.samples is None else tuple(numbers("--samples", group) for group in options.samples.split(":")),
+        progress,
+    )
+    if options.labels is not None and options.samples is not None:
+        raise UserError("--samples: expected either labels or samples, got both")
+    wanted = find_kinds("--kind", KINDS if options.kind is None else options.kind.split(","))
+    refuse_unheeded(request, wanted)
+    return wanted, request
+
+
+def numbers(option: str, text: str) -> tuple[int, ...]:
+    """``1,2,3`` as numbers."""
+    parts = text.split(",")
+    if not all(part.isdecimal() for part in parts):
+        raise UserError(f"{option}: expected numbers such as 1,2, got {text!r}")
+    return tuple(map(int, parts))
+
+
+def possible(space: LatentSpace, wanted: list[Explorer], request: Request, *, by_name: bool) -> list[Explorer]:
+    """The kinds that the model is capable of; the others are named, and refused where somebody asked for them."""
+    found = obstacles(space, wanted, request)
+    for name, obstacle in found.items():
+        if by_name:
+            raise UserError(f"--kind {name}: {obstacle}")
+        print(printable(f"{name}: none, {obstacle}"), flush=True)
+    if len(found) == len(wanted):
+        raise UserError(f"{space.name}: there is no kind of exploration that it is capable of")
+    return [explorer for explorer in wanted if explorer.name not in found]
+
+
+def describe(options: argparse.Namespace, path: pathlib.Path, model: GenerativeModel) -> dict[str, object]:
+    """What was explored, for the JSON file."""
+    return {
+        "model": type(model).__name__,
+        "checkpoint": path.name,
+        "images_seen": model.images_seen,
+        "split": options.split,
+        "seed": options.seed,
+        "weights": options.weights if model.ema is not None else "live",
+    }
+
+
+def writable(folder: pathlib.Path) -> pathlib.Path:
+    """Make the folder, or say in one line why that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror or error})") from error
+    return folder
+
+
+def write(found: Exploration, file: pathlib.Path, described: dict[str, object]) -> pathlib.Path:
+    """The picture, and the numbers beside it; complete files or none."""
+    text = json.dumps({**described, **found.numbers}, indent=2) + "\n"
+    try:
+        for target, save in ((file, lambda part: save_png(found.picture, part)), (file.with_suffix(".json"), None)):
+            partial = target.with_name(f".{target.name}.partial")
+            pathlib.Path(partial).write_text(text) if save is None else save(os.fspath(partial))
+            partial.replace(target)
+    except OSError as error:
+        raise UserError(f"{file}: cannot be written ({error.strerror or error})") from error
+    return file
+
+
+@contextmanager
+def tracker_of(run: pathlib.Path, setting: str) -> Iterator[WandbTracker | None]:
+    """The run's W&B run, for pictures; None where there is none or none is wanted."""
+    file = run / CONFIG_FILE
+    mode = None if setting == "off" or (setting == "auto" and wandb_id(run) is None) else wandb_mode(setting)
+    if mode is None:
+        yield None
+        return
+    config = yaml.safe_load(file.read_text()) if file.is_file() else {}
+    tracker = WandbTracker(run, config, {}, mode, config.get("wandb_project"))
+    try:
+        yield tracker
+    finally:
+        tracker.close()

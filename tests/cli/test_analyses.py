@@ -1,0 +1,158 @@
+"""``probe``, ``finetune``, ``anomaly`` and ``disentangle``: a table and a report from a run, and one line for what cannot be."""
+
+import json
+
+import pytest
+import torch
+from cli_runs import SMOKE
+
+from lightning_gen.checkpoint import find_checkpoint, sha256
+from lightning_gen.cli import main
+
+
+def trained(folder, *options):
+    """The folder of a new run."""
+    with pytest.raises(SystemExit) as caught:
+        main(["fit", "--runs", str(folder), *options])
+    assert caught.value.code == 0
+    (run,) = folder.glob("*/*")
+    return run
+
+
+def report(outcome, run, name):
+    """The report that a command wrote, which has to be the one that ``--json`` prints."""
+    assert outcome.code == 0, outcome.err
+    (path,) = (run / "results").glob(f"{name}-*.json")
+    return json.loads(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def without_8(tmp_path_factory):
+    """A run of a VAE that has not seen the digit 8; read only."""
+    classes = "--data.only_classes=[0,1,2,3,4,5,6,7,9]"
+    return trained(tmp_path_factory.mktemp("without_8"), "--config", "vae_digits", *SMOKE, classes)
+
+
+@pytest.fixture(scope="module")
+def factors_run(tmp_path_factory):
+    """A run on data with factors; read only."""
+    return trained(tmp_path_factory.mktemp("factors"), "--config", "beta_vae_factors", *SMOKE)
+
+
+def test_probe_prints_and_records_the_encoder_beside_its_baselines(execute, vae_copy):
+    outcome = execute("probe", vae_copy, "--num_images", "300")
+    found = report(outcome, vae_copy, "probe")
+    for name in ("encoder", "untrained encoder", "raw pixels"):
+        assert name in outcome.out
+        assert f"{100 * found['results'][name]['nearest']:.1f} %" in outcome.out
+    assert found["checkpoint"]["sha256"] == sha256(find_checkpoint(vae_copy))
+    assert (found["protocol"]["dataset"], found["protocol"]["train_images"]) == ("digits", 300)
+    assert "± " in outcome.out
+
+
+def test_probe_as_json_is_the_record_and_the_same_again(execute, vae_copy):
+    first, second = (json.loads(execute("probe", vae_copy, "--num_images", "200", "--json").out) for _ in range(2))
+    assert first["results"] == second["results"]
+    assert report(execute("probe", vae_copy, "--num_images", "200", "--json"), vae_copy, "probe")["results"] == first["results"]
+
+
+def test_the_leaderboard_ignores_reports(execute, vae_copy):
+    before = execute("leaderboard", vae_copy.parent).out
+    assert execute("probe", vae_copy, "--num_images", "200").code == 0
+    assert execute("leaderboard", vae_copy.parent).out == before
+
+
+def test_finetune_compares_over_seeds(execute, vae_copy):
+    outcome = execute("finetune", vae_copy, "--labels", "20", "--seeds", "2", "--epochs", "2")
+    found = report(outcome, vae_copy, "finetune-20")
+    by_seed = {name: row["by_seed"] for name, row in found["results"].items()}
+    assert by_seed["difference"] == pytest.approx([a - b for a, b in zip(by_seed["finetuned"], by_seed["from scratch"], strict=True)])
+    assert found["protocol"]["epochs"] == 2
+    assert "fixed beforehand" in outcome.out
+
+
+def test_anomaly_tells_a_digit_that_the_model_has_not_seen(execute, without_8):
+    outcome = execute("anomaly", without_8, "--against", "Digits", "--against_classes", "8", "--likelihood_samples", "2")
+    found = report(outcome, without_8, "anomaly-digits-test-8")
+    assert found["protocol"]["only_classes"] == [0, 1, 2, 3, 4, 5, 6, 7, 9]
+    assert found["protocol"]["against"]["only_classes"] == [8]
+    assert found["protocol"]["likelihood"] == "k-sample bound"
+    names = [
+        "negative log-likelihood",
+        "typicality",
+        "complexity-corrected",
+        "reconstruction error",
+        "distance to the nearest training image",
+    ]
+    for name in names:
+        assert f"{found['results'][name]['auroc']:.3f} ± " in next(line for line in outcome.out.splitlines() if line.startswith(name))
+    assert "arXiv:1810.09136" in outcome.out
+
+
+def test_scores_without_a_class_have_their_own_protocol(without_8, vae_run):
+    protocols = [
+        json.loads(path.read_text())["scores"][0]["protocol"]
+        for run in (without_8, vae_run)
+        for path in (run / "results").glob("*.result.json")
+    ]
+    assert any("only_classes" in protocol for protocol in protocols)
+    assert any("only_classes" not in protocol for protocol in protocols)
+
+
+def test_disentangle_prints_and_records_mig_and_dci(execute, factors_run):
+    outcome = execute("disentangle", factors_run)
+    found = report(outcome, factors_run, "disentangle")
+    row = found["results"]["encoder"]
+    assert 0 <= row["mig"] <= 1
+    assert f"{row['mig']:.3f}" in outcome.out
+    assert len(row["mig_by_factor"]) == len(row["accuracy_by_factor"]) == 5
+    assert found["protocol"]["mig"]["codes"] == "draws of q(z|x)"
+
+
+def test_the_state_of_the_generator_does_not_matter(execute, vae_copy):
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        found.append(json.loads(execute("finetune", vae_copy, "--labels", "10", "--seeds", "1", "--epochs", "1", "--json").out)["results"])
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("command", ["probe", "finetune --labels 10", "disentangle", "anomaly --against Digits"])
+def test_a_model_without_an_encoder_or_likelihood_is_refused(refused, dcgan_run, command):
+    name, *options = command.split()
+    refused([name, dcgan_run, *options], name, "DCGAN")
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("probe --num_images 0", ("--num_images", "at least 1", "got 0")),
+        ("probe --seed -1", ("--seed", "at least 0", "got -1")),
+        ("probe --split tset", ("--split", "tset")),
+        ("probe --num_imgs 3", ("unknown option --num_imgs", "--num_images")),
+        ("finetune", ("--labels",)),
+        ("finetune --labels 0", ("--labels", "got 0")),
+        ("finetune --labels 5", ("labels", "10 classes", "got 5")),
+        ("finetune --labels 5000", ("labels: class 0", "expected at least 500")),
+        ("finetune --labels 10 --seeds 0", ("--seeds", "got 0")),
+        ("finetune --labels 10 --epochs -1", ("--epochs", "got -1")),
+        ("disentangle", ("factors of variation of digits",)),
+        ("anomaly", ("--against",)),
+        ("anomaly --against Digit", ("--against", "Digits")),
+        ("anomaly --against Digits:tset", ("--against", "tset", "test")),
+        ("anomaly --against Digits", ("--against Digits", "trained on images of these classes")),
+        ("anomaly --against Digits --against_classes 8", ("--against Digits", "trained on images of these classes")),
+        ("anomaly --against Digits --against_classes x", ("--against_classes x", "expected labels")),
+        ("anomaly --against PhotoPatches", ("--against photo-patches", "data_shape (1, 8, 8)", "(3, 32, 32)")),
+        ("anomaly --against ToyDensity", ("--against", "density")),
+        ("anomaly --against Digits --num_images 1", ("--num_images", "at least 2", "got 1")),
+        ("anomaly --against Digits --likelihood_samples 0", ("--likelihood_samples", "got 0")),
+    ],
+)
+def test_bad_input_is_one_line(refused, vae_run, command, words):
+    name, *options = command.split()
+    refused([name, vae_run, *options], *words)
+
+
+def test_a_class_that_the_model_has_seen_is_named_with_those_it_has_not(refused, without_8):
+    refused(["anomaly", without_8, "--against", "Digits", "--against_classes", "3"], "--against_classes among 8")
