@@ -44,6 +44,15 @@ def execute_with(capture, argv):
     return Outcome(caught.value.code, *capture.readouterr())
 
 
+def train(folder, *options):
+    """Train into a folder of its own; returns the run folder."""
+    with pytest.raises(SystemExit) as caught:
+        main(["fit", "--runs", str(folder), *options])
+    assert caught.value.code == 0
+    (run,) = folder.glob("*/*")
+    return run
+
+
 def records(folder):
     """The result records below a folder, oldest first."""
     return [json.loads(path.read_text()) for path in sorted(pathlib.Path(folder).rglob("*.result.json"))]

@@ -5,10 +5,9 @@ import shutil
 import sys
 
 import pytest
-from cli_runs import SMOKE, execute_with
+from cli_runs import SMOKE, execute_with, train
 
 from lightning_gen import registry
-from lightning_gen.cli import main
 
 
 @pytest.fixture
@@ -40,14 +39,6 @@ def fit(execute, tmp_path):
         assert outcome.code == 0, outcome.err
         return outcome
 
-    return run
-
-
-def train(folder, *options):
-    with pytest.raises(SystemExit) as caught:
-        main(["fit", "--runs", str(folder), *options])
-    assert caught.value.code == 0
-    (run,) = folder.glob("*/*")
     return run
 
 

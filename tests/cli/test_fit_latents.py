@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from cli_runs import QUIET, SMOKE, execute_with, records, scores
+from cli_runs import QUIET, SMOKE, execute_with, records, scores, train
 
 from lightning_gen.checkpoint import load_model
 
@@ -11,8 +11,6 @@ from lightning_gen.checkpoint import load_model
 @pytest.fixture(scope="module")
 def autoencoder_run(tmp_path_factory):
     """A finished run of a second; read only."""
-    from conftest import train
-
     folder = tmp_path_factory.mktemp("runs")
     return train(folder, "--config", "autoencoder_digits", *SMOKE, *QUIET, "--final.enabled=false")
 
