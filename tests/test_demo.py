@@ -1,4 +1,4 @@
-"""``lightning-gen demo``: two models, trained, scored beside their untrained networks, and ranked, without any download."""
+"""``lightning-gen demo``: three models, trained, scored beside their untrained networks, and ranked, without any download."""
 
 import json
 import pathlib
@@ -36,7 +36,7 @@ def require_output(out, folder):
     assert "FD(digits-cnn)" in out
     runs = re.findall(r"^run folder: +(.+)$", out, flags=re.MULTILINE)
     sheets = re.findall(r"^sample sheet: +(.+)$", out, flags=re.MULTILINE)
-    assert len(runs) == len(sheets) == 2
+    assert len(runs) == len(sheets) == 3
     for run in map(pathlib.Path, runs):
         assert run.is_relative_to(folder)
         assert (run / "checkpoints" / "last.ckpt").is_file()
@@ -75,12 +75,13 @@ def small_configs(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("small_configs")
-def test_a_small_demo_ranks_two_models_and_names_their_files(capsys, tmp_path):
+def test_a_small_demo_ranks_three_models_and_names_their_files(capsys, tmp_path):
     code, out = run_demo(capsys, tmp_path / "runs")
     assert code == 0
     require_output(out, tmp_path / "runs")
     found = scores(tmp_path / "runs")
     require_margins(found["VAE"], distance=3, classifier=2, bits=0.3)
+    require_margins(found["VampPriorVAE"], distance=3, classifier=2, bits=0.3)
     require_margins(found["DCGAN"], distance=2, classifier=1.1, bits=0)
 
 
