@@ -99,11 +99,11 @@ def pairs() -> dict[str, tuple[GenerativeModel, nn.Module]]:
         "BetaTCVAE": (ours.BetaTCVAE(**vae), BetaTCVAE(BetaTCVAEConfig(**bernoulli, dataset_size=50_000), *networks())),
         "IWAE, k = 5": (ours.IWAE(num_samples=5, **vae), IWAE(IWAEConfig(**bernoulli, number_samples=5), *networks())),
         "VampPrior, K = 500": (
-            ours.VampPriorVAE(num_components=500, kl_estimator="monte_carlo", **vae),
+            ours.VampPriorVAE(num_pseudo_inputs=500, **vae),
             VAMP(VAMPConfig(**bernoulli, number_components=500), *networks()),
         ),
         "VQ-VAE, K = 512": (
-            ours.VQVAE(code_shape=[1], embedding_dim=LATENT_DIM, num_embeddings=512, likelihood="Bernoulli", **binary),
+            ours.VQVAE(code_shape=[1], code_dim=LATENT_DIM, num_codes=512, likelihood="Bernoulli", **binary),
             VQVAE(VQVAEConfig(**theirs, num_embeddings=512, use_ema=True), *networks(False)),
         ),
     }

@@ -10,7 +10,7 @@ import lightning_gen
 
 ROOT = pathlib.Path(lightning_gen.__file__).parent
 LAYERS = [
-    {"", "errors", "lazy", "images", "noise", "registry", "distributed", "configs", "tracking", "nn"},
+    {"", "errors", "files", "lazy", "images", "noise", "registry", "distributed", "configs", "tracking", "nn"},
     {"bijections", "distributions"},
     {"models", "data", "metrics"},
     {"checkpoint", "evaluation", "leaderboard", "reporting"},

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import pathlib
-import uuid
 from typing import Any
 
 from lightning_gen import __version__
-from lightning_gen.errors import UserError
+from lightning_gen.files import complete
 from lightning_gen.leaderboard.record import utc_now
 from lightning_gen.leaderboard.schema import to_json
 from lightning_gen.models.base import GenerativeModel, Weights
@@ -54,14 +51,6 @@ def write_report(report: dict[str, Any], checkpoint: pathlib.Path, name: str) ->
         UserError: the folder cannot be written to, or the disk is full.
     """
     path = run_of(checkpoint) / "results" / f"{name}-{checkpoint.stem}.json"
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with complete(path) as partial:
         partial.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
     return path

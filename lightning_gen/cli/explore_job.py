@@ -24,6 +24,7 @@ from lightning_gen.cli.output import quiet
 from lightning_gen.cli.scoring import progress_bar
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation import Progress
+from lightning_gen.files import complete
 from lightning_gen.images import save_png
 from lightning_gen.leaderboard.text import printable
 from lightning_gen.models.base import GenerativeModel
@@ -113,14 +114,10 @@ def writable(folder: pathlib.Path) -> pathlib.Path:
 
 def write(found: Exploration, file: pathlib.Path, described: dict[str, object]) -> pathlib.Path:
     """The picture, and the numbers beside it; complete files or none."""
-    text = json.dumps({**described, **found.numbers}, indent=2) + "\n"
-    try:
-        for target, save in ((file, lambda part: save_png(found.picture, part)), (file.with_suffix(".json"), None)):
-            partial = target.with_name(f".{target.name}.partial")
-            pathlib.Path(partial).write_text(text) if save is None else save(os.fspath(partial))
-            partial.replace(target)
-    except OSError as error:
-        raise UserError(f"{file}: cannot be written ({error.strerror or error})") from error
+    with complete(file) as picture:
+        save_png(found.picture, os.fspath(picture))
+    with complete(file.with_suffix(".json")) as numbers:
+        numbers.write_text(json.dumps({**described, **found.numbers}, indent=2) + "\n")
     return file
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import pathlib
-import secrets
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ import torch
 from torch import Tensor
 
 from lightning_gen.errors import UserError, did_you_mean
+from lightning_gen.files import complete
 from lightning_gen.metrics.frechet import GaussianStatistics
 
 MEAN, COVARIANCE = "mu", "sigma"
@@ -163,16 +162,7 @@ def write_statistics(path: str | os.PathLike[str], statistics: GaussianStatistic
         "count": np.array(statistics.count, np.int64),
         "card": np.array(json.dumps(card, sort_keys=True)),
     }
-    partial = path.with_name(f".{path.stem}-{secrets.token_hex(4)}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+    with complete(path) as partial, open(partial, "wb") as file:
+        np.savez(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())

@@ -4,19 +4,9 @@ import json
 
 import pytest
 import torch
-from cli_runs import SMOKE
+from cli_runs import SMOKE, train
 
 from lightning_gen.checkpoint import find_checkpoint, sha256
-from lightning_gen.cli import main
-
-
-def trained(folder, *options):
-    """The folder of a new run."""
-    with pytest.raises(SystemExit) as caught:
-        main(["fit", "--runs", str(folder), *options])
-    assert caught.value.code == 0
-    (run,) = folder.glob("*/*")
-    return run
 
 
 def report(outcome, run, name):
@@ -30,13 +20,13 @@ def report(outcome, run, name):
 def without_8(tmp_path_factory):
     """A run of a VAE that has not seen the digit 8; read only."""
     classes = "--data.only_classes=[0,1,2,3,4,5,6,7,9]"
-    return trained(tmp_path_factory.mktemp("without_8"), "--config", "vae_digits", *SMOKE, classes)
+    return train(tmp_path_factory.mktemp("without_8"), "--config", "vae_digits", *SMOKE, classes)
 
 
 @pytest.fixture(scope="module")
 def factors_run(tmp_path_factory):
     """A run on data with factors; read only."""
-    return trained(tmp_path_factory.mktemp("factors"), "--config", "beta_vae_factors", *SMOKE)
+    return train(tmp_path_factory.mktemp("factors"), "--config", "beta_vae_factors", *SMOKE)
 
 
 def test_probe_prints_and_records_the_encoder_beside_its_baselines(execute, vae_copy):
