@@ -12,6 +12,10 @@ from lightning_gen.distributions.base import LatentDistribution
 from lightning_gen.distributions.normal import DiagonalNormal
 from lightning_gen.noise import Noise
 
+LOG_SCALE_LIMIT = 6.0
+"""Largest |log σ| of a normal whose parameters follow from another draw. While the KL is warmed up nothing holds that draw, and the
+exponential of a network's answer to a far-away one overflows within a few steps."""
+
 
 class Conditional(Protocol):
     """p(b|a): a distribution of b for each a."""
@@ -77,7 +81,7 @@ class NetworkNormal:
     r"""A normal whose parameters a network computes, :math:`p(b|a) = N(b; \mu(a), \sigma^2(a))`.
 
     Args:
-        network: an encoder or decoder, ``(N, A) -> (N, 2 B)``: means and log-scales.
+        network: an encoder or decoder, ``(N, A) -> (N, 2 B)``: means, and log-scales, which are cut to ±6.
         labels: of a conditional model, one per image.
     """
 
@@ -91,7 +95,8 @@ class NetworkNormal:
         labels = None if self.labels is None else self.labels.repeat_interleave(len(rows) // len(self.labels), dim=0)
         parameters = self.network(rows, labels).reshape(*a.shape[:-1], -1)
         # Densities in float32 at least, whatever the network ran in.
-        return DiagonalNormal.from_parameters(parameters.to(torch.promote_types(parameters.dtype, torch.float32)))
+        mean, log_scale = parameters.to(torch.promote_types(parameters.dtype, torch.float32)).chunk(2, dim=-1)
+        return DiagonalNormal(mean, log_scale.clamp(-LOG_SCALE_LIMIT, LOG_SCALE_LIMIT))
 
     def repeated(self) -> NetworkNormal:
         """Itself: labels are repeated for as many a as there are."""

@@ -8,7 +8,7 @@ import torch
 from lightning_gen.distributions.chain import Chain, NetworkNormal, PrecisionWeighted, product
 from lightning_gen.distributions.normal import DiagonalNormal
 from lightning_gen.nn.base import LabelKind
-from lightning_gen.nn.mlp import MLPEncoder
+from lightning_gen.nn.mlp import MLPDecoder, MLPEncoder
 from lightning_gen.noise import IndexedNoise
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -109,3 +109,14 @@ def test_evidence_belongs_to_its_image_however_many_draws_there_are():
         alone = PrecisionWeighted(evidence, prior).given(a[:, j])
         torch.testing.assert_close(repeated.mean[:, j], alone.mean)
         torch.testing.assert_close(repeated.log_scale[:, j], alone.log_scale)
+
+
+def test_a_far_away_draw_leaves_every_density_finite_in_float32():
+    """Steep as a network is after a few steps without a charge for the KL: its log-scales would be in the hundreds."""
+    network = MLPDecoder(3, (4,), hidden=[8], activation="relu")
+    with torch.no_grad():
+        network.layers[-1].weight.mul_(100)
+    normal = NetworkNormal(network).given(1e3 * torch.randn(50, 3))
+    b = normal.sample(IndexedNoise(0, range(50)), "b", (2,))
+    assert normal.log_prob(b).isfinite().all()
+    assert normal.log_prob(torch.zeros(50, 2)).isfinite().all()
