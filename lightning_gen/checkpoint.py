@@ -102,11 +102,12 @@ def init_from(model: GenerativeModel, path: Path) -> tuple[list[str], list[str],
     if not matched:
         raise UserError(f"--init_from {str(path)!r}: no weight matches this model by name and shape")
     model.load_state_dict({name: theirs[name] for name in matched}, strict=False)
-    # Weights that were trained must not be overwritten by a data-dependent initialisation.
-    model.data_initialized = True
+    missing = [name for name in ours if name not in matched]
+    # Weights that were trained must not be overwritten by a data-dependent initialisation, which others still need.
+    model.data_initialized = not any(name.startswith(model.data_dependent) for name in missing)
     before = content[CHECKPOINT_KEY]
     model.warm_start_images = before["images_seen"] + before["warm_start_images"]
-    return matched, [name for name in ours if name not in matched], [name for name in theirs if name not in matched]
+    return matched, missing, [name for name in theirs if name not in matched]
 
 
 def sha256(path: Path) -> str:

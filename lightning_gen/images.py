@@ -31,6 +31,11 @@ def to_unit(images: Tensor) -> Tensor:
     return images.to(torch.get_default_dtype()) / 255
 
 
+def to_input(images: Tensor, data_shape: list[int] | tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """What a network of the unit range is given: uint8 images in [0, 1], vectors as they are, in its float type."""
+    return (to_unit(images) if is_image(data_shape) else images).to(dtype)
+
+
 def to_symmetric(images: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """uint8 to [-1, 1], in ``dtype`` or the default float type."""
     return images.to(dtype or torch.get_default_dtype()) / 127.5 - 1

@@ -119,6 +119,8 @@ def resolve(name: str, base: type[T], key: str) -> type[T]:
         if isinstance(error, ImportError) and not f"{module}.".startswith(f"{error.name}."):  # something that the module itself needs
             raise UserError(f"{key}: {name!r} cannot be imported ({error})") from error
         raise UserError(f"{key}: unknown class {name!r}; {did_you_mean(attribute, [*_public(short_names), *registered()])}") from None
+    if cls is base:
+        raise UserError(f"{key}: {name!r} is what the others derive from; {did_you_mean('', set(_public(short_names)) - {name})}")
     if not (isinstance(cls, type) and issubclass(cls, base)):
         raise UserError(f"{key}: {name!r} is not a {base.__name__}; expected a class derived from it")
     return cls

@@ -10,7 +10,7 @@ import torch
 
 from lightning_gen.checkpoint import find_checkpoint, images_seen, init_from, load_model, read_checkpoint
 from lightning_gen.errors import UserError
-from lightning_gen.models import DCGAN, VAE
+from lightning_gen.models import DCGAN, VAE, VampPriorVAE
 from lightning_gen.models.base import CHECKPOINT_KEY
 
 PLAIN = (type(None), bool, int, float, str)
@@ -205,6 +205,14 @@ def test_init_from_takes_over_all_that_matches_and_names_the_rest(save):
     assert all(torch.equal(target.state_dict()[name], source.state_dict()[name]) for name in matched)
     assert all(torch.equal(target.state_dict()[name], before[name]) for name in missing)
     assert target.data_initialized
+
+
+def test_init_from_skips_the_initialisation_from_data_only_where_its_weights_were_taken_over(save):
+    vae, vamp = VAE([1, 8, 8], latent_dim=3), VampPriorVAE([1, 8, 8], latent_dim=3, num_pseudo_inputs=5)
+    for source, skipped in [(vae, False), (vamp, True)]:
+        target = VampPriorVAE([1, 8, 8], latent_dim=3, num_pseudo_inputs=5)
+        init_from(target, save(source))
+        assert target.data_initialized == skipped
 
 
 def test_init_from_takes_weights_and_not_progress(save):

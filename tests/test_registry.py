@@ -75,6 +75,12 @@ def test_a_near_miss_is_answered_with_the_name_that_was_meant(name, base, neares
         resolve(name, base, "key")
 
 
+@pytest.mark.parametrize(("name", "base"), [("Likelihood", Likelihood), ("Encoder", Encoder)])
+def test_what_the_others_derive_from_is_no_choice(name, base):
+    with pytest.raises(UserError, match=f"key: '{name}' is what the others derive from; expected one of .+"):
+        resolve(name, base, "key")
+
+
 def test_a_far_miss_is_answered_with_the_choices():
     with pytest.raises(UserError, match=r"expected one of .*DCGAN.*GAN.*VAE"):
         resolve("Zzzzzzzz", GenerativeModel, "model")

@@ -118,7 +118,8 @@ class FullNormal(LatentDistribution):
 
     def sample(self, noise: Noise, name: str, shape: Sequence[int]) -> Tensor:
         """The mean plus L times a standard normal draw (reparameterisation)."""
-        return self.mean + (self.scale_tril @ noise.normal(name, shape).unsqueeze(-1)).squeeze(-1)
+        # No matrix product: autocast would round it.
+        return self.mean + (self.scale_tril * noise.normal(name, shape).unsqueeze(-2)).sum(-1)
 
     def log_prob(self, z: Tensor) -> Tensor:
         centred = (z - self.mean).unsqueeze(-1)

@@ -34,12 +34,12 @@ class Poisson(LatentDistribution):
     @torch.no_grad()
     def sample(self, noise: Noise, name: str, shape: Sequence[int]) -> Tensor:
         """Exact draws by inversion, the smallest n with F(n) > u; not differentiable."""
-        u = noise.uniform(name, shape).double()
+        u = noise.uniform(name, shape).double().clamp(max=1 - 2**-24)
         rate = self.mean.double()
         mass = torch.exp(-rate)
         cumulative, count = mass, 0
         z = torch.zeros_like(u)
-        # Ends: u is a float below 1, and the cumulative sum comes nearer to 1 than that.
+        # Ends: the cumulative sum comes nearer to 1 than the largest u, also where draws are float64.
         while bool((above := u >= cumulative).any()):
             count += 1
             z += above
@@ -61,7 +61,7 @@ class Poisson(LatentDistribution):
             num_events: M, at least as many as occur.
         """
         u = noise.uniform(name, (*shape[:-1], num_events, shape[-1]))
-        times = -torch.log1p(-u).cumsum(-2) * torch.exp(-self.log_rate).unsqueeze(-2)
+        times = -torch.log1p(-u).cumsum(-2) * torch.exp(-self.log_rate.clamp(min=-60)).unsqueeze(-2)
         return torch.sigmoid((1 - times) / temperature).sum(-2)
 
     def log_prob(self, z: Tensor) -> Tensor:

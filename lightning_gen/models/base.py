@@ -50,6 +50,8 @@ class GenerativeModel(pl.LightningModule):
     """Authors, year and arXiv id."""
     averaged_networks: tuple[str, ...] = ()
     """The attributes of which an exponential moving average (EMA) is worth keeping: what samples, never a discriminator."""
+    data_dependent: tuple[str, ...] = ()
+    """Starts of the names of the weights that :meth:`initialize_from_data` sets; a warm start that brings all of them skips it."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -69,19 +71,13 @@ class GenerativeModel(pl.LightningModule):
         if conditional and not (num_classes or num_attributes):
             raise UserError("model.conditional: the data has no labels to condition on; expected conditional: false")
         self.data_shape = tuple(data_shape)
-        self.num_bits = num_bits
-        self.num_classes = num_classes
-        self.num_attributes = num_attributes
-        self.conditional = conditional
-        self.images_seen = 0
-        self.batches_seen = 0
-        self.device_seconds = 0.0
-        self.warm_start_images = 0
-        self.training_world_size = 1
+        self.num_bits, self.conditional = num_bits, conditional
+        self.num_classes, self.num_attributes = num_classes, num_attributes
+        self.images_seen = self.batches_seen = self.warm_start_images = 0
+        self.device_seconds, self.training_world_size = 0.0, 1
         self._clock: float | None = None
-        self.data_initialized = False
         self.ema: nn.ModuleDict | None = None
-        self.training_seed = 0
+        self.training_seed, self.data_initialized = 0, False
         self.training_noise: Literal["step", "indexed"] = "step"
         self.data_spec: Spec | None = None
         self.guard = FiniteGuard()
@@ -111,6 +107,11 @@ class GenerativeModel(pl.LightningModule):
     def label_kind(self) -> LabelKind:
         """What the labels look like that the networks are built for; empty for an unconditional model."""
         return LabelKind(self.num_classes, self.num_attributes) if self.conditional else LabelKind()
+
+    @property
+    def trained_classes(self) -> list[int]:
+        """The classes of the images that it is trained on: ``only_classes`` of its data where that is set, else all."""
+        return (self.data_spec or {}).get("init_args", {}).get("only_classes") or [*range(self.num_classes)]
 
     def labels_of(self, batch: Batch) -> Tensor | None:
         """The labels of a training batch that the networks get: None for an unconditional model."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from lightning_gen.errors import UserError
 from lightning_gen.registry import ClassSpec
@@ -17,7 +17,9 @@ def notes_arguments(init: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(init)
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> None:
         if "_init_args" not in self.__dict__:
-            self.__dict__["_init_args"] = constructor_arguments(type(self), args, kwargs)
+            arguments = constructor_arguments(type(self), args, kwargs)
+            refuse_unlisted(type(self), arguments)
+            self.__dict__["_init_args"] = arguments
         init(self, *args, **kwargs)
 
     return wrapper
@@ -37,6 +39,20 @@ def constructor_arguments(cls: type, args: tuple[Any, ...], kwargs: Mapping[str,
         if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):
             break
     return plain(values | dict(kwargs))
+
+
+def refuse_unlisted(cls: type, arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments that are none of the values that the annotation lists; a subclass's annotation goes before its ancestors'."""
+    known: set[str] = set()
+    for ancestor in cls.__mro__:
+        if "__init__" not in vars(ancestor) or ancestor is object:
+            continue
+        hints = get_type_hints(ancestor.__init__)
+        for name in hints.keys() - known:
+            if get_origin(hints[name]) is Literal and name in arguments and arguments[name] not in get_args(hints[name]):
+                choices = " or ".join(map(str, get_args(hints[name])))
+                raise UserError(f"model.{name}: expected {choices} for {cls.__name__}, got {arguments[name]!r}")
+        known |= hints.keys()
 
 
 def plain(value: Any) -> Any:

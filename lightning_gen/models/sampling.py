@@ -51,8 +51,8 @@ class SamplesFromNoise:
         return self.sample_images(noise, labels=None if labels is None else labels.to(self.device))
 
     def default_labels(self, indices: range) -> Tensor:
-        """Labels of samples when nobody names any: classes in turn by index, hence balanced; attributes all absent."""
+        """Labels of samples when nobody names any: the trained classes in turn by index, hence balanced; attributes all absent."""
         index = torch.arange(indices.start, indices.stop)
         if self.num_classes:
-            return index % self.num_classes
+            return torch.tensor(self.trained_classes)[index % len(self.trained_classes)]
         return torch.zeros(len(index), self.num_attributes, dtype=torch.int64)

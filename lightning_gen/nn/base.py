@@ -37,7 +37,9 @@ class LabelEmbedding(nn.Module):
         if self.by_class is not None:
             return self.by_class(labels)
         assert self.by_attribute is not None
-        return self.by_attribute(labels.to(self.by_attribute.weight.dtype))
+        # In full precision, since a density's parameters may be such vectors too.
+        with torch.autocast(labels.device.type, enabled=False):
+            return self.by_attribute(labels.to(self.by_attribute.weight.dtype))
 
     def append(self, x: Tensor, labels: Tensor | None) -> Tensor:
         """x ``(B, D)`` with the embedded labels behind it: ``(B, D + F)``; x itself without labels."""

@@ -27,7 +27,8 @@ def resolution_levels(data_shape: tuple[int, ...]) -> tuple[int, int, int]:
     return levels, height, width
 
 
-def _require_width(width: int) -> None:
+def require_width(width: int) -> None:
+    """Refuse a network without channels."""
     if width < 1:
         raise UserError(f"width: expected at least 1, got {width}")
 
@@ -51,7 +52,7 @@ class ConvEncoder(Encoder):
     ) -> None:
         super().__init__()
         levels, height, breadth = resolution_levels(data_shape)
-        _require_width(width)
+        require_width(width)
         layers: list[nn.Module] = [nn.Conv2d(data_shape[0], width, 3, padding=1), ACTIVATIONS[activation]()]
         for level in range(levels):
             layers += [nn.Conv2d(width << level, width << level + 1, 4, stride=2, padding=1), ACTIVATIONS[activation]()]
@@ -82,7 +83,7 @@ class ConvDecoder(Decoder):
     ) -> None:
         super().__init__()
         levels, height, breadth = resolution_levels(out_shape)
-        _require_width(width)
+        require_width(width)
         self.embedding = LabelEmbedding(labels)
         self.foot = nn.Linear(in_features + self.embedding.features, (width << levels) * height * breadth)
         layers: list[nn.Module] = [nn.Unflatten(1, (width << levels, height, breadth)), ACTIVATIONS[activation]()]

@@ -49,7 +49,8 @@ class VectorQuantizer(nn.Module):
     def forward(self, vectors: Tensor) -> Tensor:
         """The number of the nearest code, ``(..., D) -> int64 (...)``."""
         with torch.no_grad():
-            return torch.cdist(vectors.flatten(0, -2), self.codebook).argmin(-1).view(vectors.shape[:-1])
+            centre = self.codebook.mean(0)  # the distances are matrix products, in which a common offset would cancel
+            return torch.cdist(vectors.flatten(0, -2) - centre, self.codebook - centre).argmin(-1).view(vectors.shape[:-1])
 
     def lookup(self, codes: Tensor) -> Tensor:
         """int64 ``(...)`` to the codes' vectors ``(..., D)``."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lightning_gen.errors import UserError
 from lightning_gen.nn.base import Decoder, Encoder, LabelKind
+from lightning_gen.nn.conv import require_width
 
 
 def quarter_grid(data_shape: tuple[int, ...], features: int, labels: LabelKind, name: str) -> tuple[tuple[int, int], int]:
@@ -54,6 +55,7 @@ class ResidualEncoder(Encoder):
 
     def __init__(self, data_shape: tuple[int, ...], out_features: int, labels: LabelKind = LabelKind(), width: int = 256) -> None:
         super().__init__()
+        require_width(width)
         self.grid, depth = quarter_grid(data_shape, out_features, labels, "ResidualEncoder")
         self.layers = nn.Sequential(
             nn.Conv2d(data_shape[0], width, 4, stride=2, padding=1),
@@ -78,6 +80,7 @@ class ResidualDecoder(Decoder):
 
     def __init__(self, in_features: int, out_shape: tuple[int, ...], labels: LabelKind = LabelKind(), width: int = 256) -> None:
         super().__init__()
+        require_width(width)
         self.grid, depth = quarter_grid(out_shape, in_features, labels, "ResidualDecoder")
         self.layers = nn.Sequential(
             nn.Conv2d(depth, width, 3, padding=1),

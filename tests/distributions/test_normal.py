@@ -137,3 +137,11 @@ def test_without_a_closed_form_the_kl_is_refused(full, pair):
     for one, other in [(pair[0], full), (full, full)]:
         with pytest.raises(NotImplementedError, match="no closed form"):
             one.kl_terms(other)
+
+
+def test_a_draw_of_a_full_normal_is_not_rounded_by_autocast():
+    normal = FullNormal.from_parameters(torch.randn(8, FullNormal.num_parameters(4)))
+    noise = IndexedNoise(0, range(8))
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = normal.sample(noise, "z", (4,))
+    assert torch.equal(rounded, normal.sample(noise, "z", (4,)))

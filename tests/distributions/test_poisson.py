@@ -93,3 +93,16 @@ def test_the_relaxed_draws_derivative_is_that_of_the_mean_when_hot_and_smooth():
     for values in (z.detach(), gradient):
         error = values.std() / count**0.5
         assert abs(values.mean() - expected) < 5 * error
+
+
+class Last(IndexedNoise):
+    """Uniform draws as near to 1 as a double can be."""
+
+    def uniform(self, name, shape):
+        return torch.full((len(self), *shape), 1 - 2**-53)
+
+
+def test_the_largest_draw_that_there_is_ends():
+    rates = torch.tensor([0.5, 20.0, 400.0])
+    z = Poisson(rates.log().expand(1, -1)).sample(Last(0, range(1)), "z", (3,))
+    assert ((z > rates) & (z < 3 * rates + 30)).all()

@@ -78,3 +78,8 @@ def test_negative_settings_are_refused_by_name(options):
     (name,) = options
     with pytest.raises(UserError, match=rf"model\.{name}: expected at least 0"):
         BetaVAE([1, 4, 4], **options)
+
+
+def test_a_capacity_that_would_not_grow_is_refused():
+    with pytest.raises(UserError, match=r"model\.capacity: it grows over capacity_images, which is 0"):
+        BetaVAE([1, 4, 4], capacity=5.0)

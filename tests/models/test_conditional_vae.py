@@ -83,3 +83,11 @@ def test_it_cannot_go_without_labels():
         ConditionalVAE([1, 4, 4], num_classes=4, conditional=False)
     with pytest.raises(UserError, match="the data has no labels"):
         ConditionalVAE([1, 4, 4])
+
+
+def test_the_priors_parameters_are_not_rounded_by_autocast():
+    model = ConditionalVAE([1, 4, 4], latent_dim=3, learned_prior=True, num_attributes=2)
+    with torch.autocast("cpu", torch.bfloat16):
+        mean = model.prior(ATTRIBUTES).mean
+    assert mean.dtype == torch.float32
+    assert torch.equal(mean, model.prior(ATTRIBUTES).mean)

@@ -431,6 +431,21 @@ def test_hyperparameters_that_are_not_plain_data_are_refused(cls, value):
         cls([1, 8, 8], learning_rate=value)
 
 
+@pytest.mark.parametrize(
+    ("cls", "options", "message"),
+    [
+        (VAE, {"posterior": "Poisson"}, r"model\.posterior: expected DiagonalNormal or FullNormal for VAE, got 'Poisson'"),
+        (VAE, {"kl_estimator": "typo"}, r"model\.kl_estimator: expected closed_form or monte_carlo"),
+        (IWAE, {"kl_estimator": "closed_form"}, r"model\.kl_estimator: expected monte_carlo for IWAE"),
+        (IWAE, {"gradient": "typo"}, r"model\.gradient: expected standard or doubly_reparameterized"),
+        (GAN, {"objective": "typo"}, r"model\.objective: expected minimax or non_saturating"),
+    ],
+)
+def test_a_value_that_the_annotation_does_not_list_is_refused_also_in_python(cls, options, message):
+    with pytest.raises(UserError, match=message):
+        cls([1, 8, 8], **options)
+
+
 def test_hyperparameters_are_all_arguments_of_the_outermost_class_as_plain_data():
     class Mine(GAN):
         def __init__(self, data_shape, strength=2.0, **options):

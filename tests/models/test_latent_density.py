@@ -183,3 +183,13 @@ def test_codes_that_are_all_the_same_are_drawn_as_they_are(components):
 def test_it_cannot_be_trained(tiny, fit):
     with pytest.raises(UserError, match="is not trained; 'lightning-gen fit_latents RUN' makes one"):
         fit(fitted(), tiny())
+
+
+def test_a_mixture_says_its_seed_and_a_normal_has_none():
+    assert fitted(2, seed=5).answer_options()["latent_density"].endswith("training images, seed 5")
+    assert fitted(1, seed=5).answer_options()["latent_density"].endswith("training images")
+
+
+def test_a_density_of_a_density_is_refused():
+    with pytest.raises(UserError, match="model.base: LatentDensityModel has a density of its codes already"):
+        LatentDensityModel.require_codes(fitted(1))

@@ -260,3 +260,10 @@ def test_with_the_exact_full_covariance_every_draw_is_log_p_of_x_and_a_diagonal_
     best_diagonal = DiagonalNormal(mean, -0.5 * precision.diagonal().log().expand_as(mean))
     elbo = log_weights(model, best_diagonal, x, 20_000).mean(1)
     assert (elbo < model.evidence(x) - 0.05).all()
+
+
+def test_vectors_are_taken_in_the_models_type():
+    model = VAE([2], latent_dim=3).double()
+    x = torch.randn(4, 2, dtype=torch.float32)
+    with model.inference():
+        assert model.log_prob(x, noise=IndexedNoise(0, range(4))).dtype == torch.float64

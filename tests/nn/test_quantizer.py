@@ -97,3 +97,12 @@ def test_the_perplexity_of_k_equally_frequent_codes_is_k():
     assert perplexity(torch.tensor([5, 5, 0, 5, 5])).item() == pytest.approx(4)
     assert perplexity(torch.tensor([7, 0, 0])).item() == 1
     assert perplexity(torch.tensor([3, 1])).item() == pytest.approx(math.exp(-0.75 * math.log(0.75) - 0.25 * math.log(0.25)))
+
+
+def test_the_nearest_code_is_found_in_float32_far_from_the_origin():
+    torch.manual_seed(0)
+    made = VectorQuantizer(64, 16, 0.9, 0.0)
+    codebook, vectors = torch.randn(64, 16, dtype=torch.float32) + 1000, torch.randn(500, 16, dtype=torch.float32) + 1000
+    made.float().codebook.copy_(codebook)
+    expected = (vectors.double().unsqueeze(1) - codebook.double()).square().sum(-1).argmin(-1)
+    assert (made(vectors) == expected).double().mean() > 0.99

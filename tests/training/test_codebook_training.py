@@ -106,3 +106,20 @@ def test_interrupted_about_the_boundary_and_resumed_is_uninterrupted(batches, wh
     assert content(folder / "checkpoints" / "last.ckpt")[CHECKPOINT_KEY]["batches_seen"] == batches
     pool(fit_command, ["--resume", str(folder), f"--budget.images={TOTAL}"])
     assert different(content(folder / "checkpoints" / "last.ckpt"), whole()) == []
+
+
+def test_averages_of_a_finished_first_stage_are_what_it_ended_as():
+    model = VQVAE([1, 8, 8], **ARGUMENTS, prior_from_images=10)
+    model.create_ema()
+    with torch.no_grad():
+        for parameter in model.trained_parameters():
+            parameter.add_(1.0)
+    model.images_seen = 10
+    model.update_ema(0.9)
+    assert not torch.equal(model.ema["encoder"].layers[0].weight, model.encoder.layers[0].weight)
+    model.images_seen = 11
+    model.update_ema(0.9)
+    for name in ("encoder", "decoder", "likelihood", "quantizer"):
+        averages, live = model.ema[name].state_dict(), getattr(model, name).state_dict()
+        assert all(torch.equal(averages[key], live[key]) for key in live)
+    assert not torch.equal(*(next(iter(prior.parameters())) for prior in (model.ema["code_prior"], model.code_prior)))

@@ -69,7 +69,7 @@ class Autoencoder(GenerativeModel):
 
     def to_float(self, images: Tensor) -> Tensor:
         """uint8 images as x in [0, 1]; vectors as they are."""
-        return pixels.to_unit(images) if pixels.is_image(self.data_shape) else images
+        return pixels.to_input(images, self.data_shape, self.dtype)
 
     def to_data(self, x: Tensor) -> Tensor:
         """x as uint8 images on the data's levels; what is expected of binary images is grey. Vectors as they are."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lightning_gen.distributed import global_mean
+from lightning_gen.errors import UserError
 from lightning_gen.models.autoencoders.vae import VAE
 from lightning_gen.models.hyperparameters import require_at_least
 
@@ -30,9 +31,11 @@ class BetaVAE(VAE):
 
     paper = "Higgins et al. 2017, ICLR; Burgess et al. 2018, arXiv:1804.03599"
 
-    def __init__(self, data_shape: list[int], beta: float = 4.0, capacity: float = 25.0, capacity_images: int = 0, **options: Any) -> None:
+    def __init__(self, data_shape: list[int], beta: float = 4.0, capacity: float = 0.0, capacity_images: int = 0, **options: Any) -> None:
         super().__init__(data_shape, **options)
         require_at_least(0, beta=beta, capacity=capacity, capacity_images=capacity_images)
+        if capacity and not capacity_images:
+            raise UserError(f"model.capacity: it grows over capacity_images, which is 0; expected 0 without them, got {capacity}")
 
     def price(self, rate: Tensor) -> Tensor:
         """β times the rate, or times its distance from the capacity."""

@@ -74,9 +74,13 @@ class HierarchicalVAE(IWAE):
         lower, upper = self.sizes
         return build(spec, Decoder, "model.upper_decoder", in_features=upper, out_shape=(2 * lower,), labels=self.label_kind)
 
+    def lower(self, x: Tensor, labels: Tensor | None = None) -> LatentDistribution:
+        """What the first network reads off the image: q(h_1|x)."""
+        return super().infer(x, labels)
+
     def infer(self, x: Tensor, labels: Tensor | None = None) -> LatentDistribution:
         """q(h_1|x) q(h_2|h_1)."""
-        return Chain(super().infer(x, labels), NetworkNormal(self.upper_encoder, labels), self.sizes)
+        return Chain(self.lower(x, labels), NetworkNormal(self.upper_encoder, labels), self.sizes)
 
     def prior(self, labels: Tensor | None = None) -> LatentDistribution:
         """p(h_2) p(h_1|h_2), the latter given labels too."""

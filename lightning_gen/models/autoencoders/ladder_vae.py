@@ -15,7 +15,6 @@ from lightning_gen.distributions.base import LatentDistribution
 from lightning_gen.distributions.chain import Chain, NetworkNormal, PrecisionWeighted
 from lightning_gen.distributions.normal import DiagonalNormal
 from lightning_gen.models.autoencoders.hierarchical_vae import HierarchicalVAE
-from lightning_gen.models.autoencoders.iwae import IWAE
 from lightning_gen.nn.base import Encoder
 from lightning_gen.registry import ClassSpec, build
 
@@ -35,7 +34,7 @@ class LadderVAE(HierarchicalVAE):
 
     def infer(self, x: Tensor, labels: Tensor | None = None) -> LatentDistribution:
         """q(h_2|x) q(h_1|h_2, x)."""
-        evidence = super(IWAE, self).infer(x, labels)
+        evidence = self.lower(x, labels)
         assert isinstance(evidence, DiagonalNormal)
         upward = torch.cat([evidence.mean, evidence.log_scale], dim=-1)
         root = NetworkNormal(self.upper_encoder, labels).given(upward)

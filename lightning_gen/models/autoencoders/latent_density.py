@@ -41,6 +41,7 @@ class LatentDensityModel(GenerativeModel, SamplesFromNoise):
         num_components: number of normals.
         num_images: how many training images it was fitted to.
         base_weights: whose codes: of the averaged (``ema``) or the ``live`` networks, which are all that is kept.
+        fit_seed: of the mixture's starting point.
         **data: the rest of what describes the data, as for every :class:`GenerativeModel`.
     """
 
@@ -55,6 +56,7 @@ class LatentDensityModel(GenerativeModel, SamplesFromNoise):
         num_components: int = 1,
         num_images: int = 0,
         base_weights: Literal["ema", "live"] = "live",
+        fit_seed: int = 0,
         **data: Any,
     ) -> None:
         super().__init__(data_shape, **data)
@@ -69,8 +71,12 @@ class LatentDensityModel(GenerativeModel, SamplesFromNoise):
 
     @staticmethod
     def require_codes(base: GenerativeModel) -> None:
-        """Refuse a model without codes, and one whose codes mean something together with a label only."""
+        """Refuse a model without codes, one that has a density of them, and one whose codes mean something together with a label only."""
         name = type(base).__name__
+        if isinstance(base, LatentDensityModel):
+            raise UserError(
+                f"model.base: {name} has a density of its codes already; expected the model within it, by the run that it was fitted to"
+            )
         if not isinstance(base, SupportsLatents):
             raise UserError(f"model.base: {name} has no latent vectors to fit a density to; expected a model that encodes and decodes")
         if base.conditional:
@@ -96,6 +102,7 @@ class LatentDensityModel(GenerativeModel, SamplesFromNoise):
             num_components,
             len(codes),
             kept,
+            seed,
             num_bits=base.num_bits,
             num_classes=base.num_classes,
             num_attributes=base.num_attributes,
@@ -161,6 +168,7 @@ class LatentDensityModel(GenerativeModel, SamplesFromNoise):
         count = self.hparams.num_components
         kind = "normal" if count == 1 else f"mixture of {count} normals"
         fitted = f"{kind}, full covariance, fitted to the codes of {self.hparams.num_images} training images"
+        fitted += f", seed {self.hparams.fit_seed}" if count > 1 else ""  # a normal has no starting point
         return {"latent_density": fitted, "base": type(self.base).__name__, "base_weights": self.hparams.base_weights}
 
 

@@ -12,7 +12,7 @@ two gradients of the reconstruction term with respect to the rates.
 
 Whichever it is trained with, evaluation and samples use exact counts; a reconstruction is decoded from the rates. Deviations: log-rates
 are bounded smoothly at that of ``max_rate``, which also fixes the number of events that the relaxation follows; the prior's rates start
-at 1; the networks are a choice of the configuration.
+below 1; the networks are a choice of the configuration.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class VAE(LatentVariableModel):
         latent_dim: int = 50,
         encoder: ClassSpec | str = "MLPEncoder",
         decoder: ClassSpec | str = "MLPDecoder",
-        posterior: str = "DiagonalNormal",
+        posterior: Literal["DiagonalNormal", "FullNormal"] = "DiagonalNormal",
         kl_estimator: Literal["closed_form", "monte_carlo"] = "closed_form",
         kl_warmup_images: int = 0,
         free_bits: float = 0.0,
@@ -91,7 +91,7 @@ class VAE(LatentVariableModel):
 
     def posterior(self, images: Tensor, labels: Tensor | None = None) -> LatentDistribution:
         """q(z|x)."""
-        return self.infer(pixels.to_unit(images) if pixels.is_image(self.data_shape) else images, labels)
+        return self.infer(pixels.to_input(images, self.data_shape, self.dtype), labels)
 
     def infer(self, x: Tensor, labels: Tensor | None = None) -> LatentDistribution:
         """q(z|x) of images in the unit range, as the encoder takes them."""

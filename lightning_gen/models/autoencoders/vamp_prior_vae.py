@@ -37,6 +37,7 @@ class VampPriorVAE(VAE):
     """
 
     paper = "Tomczak & Welling 2017, arXiv:1705.07120"
+    data_dependent = ("pseudo_inputs",)
     averaged_networks = (*VAE.averaged_networks, "pseudo_inputs")
 
     def __init__(
@@ -63,7 +64,7 @@ class VampPriorVAE(VAE):
 
     def initialize_from_data(self, batch: Batch, noise: Noise) -> None:
         """Start at the images of the first global batch, each as often as it takes, with noise."""
-        data = pixels.to_unit(batch[0]) if pixels.is_image(self.data_shape) else batch[0]
+        data = pixels.to_input(batch[0], self.data_shape, self.dtype)
         values = self.pseudo_inputs.values
         copies = -(-len(values) // (len(data) * world_size()))
         shape = (copies, *self.data_shape)

@@ -64,6 +64,7 @@ class VQVAE(GenerativeModel, SamplesFromNoise):
     family = "autoencoder"
     density = "explicit bound"
     paper = "van den Oord, Vinyals & Kavukcuoglu 2017, arXiv:1711.00937"
+    data_dependent = ("quantizer",)
     averaged_networks = ("encoder", "decoder", "likelihood", "quantizer", "code_prior")
     code_uses: Tensor
     """How often each code was used since the epoch began, over all processes, ``(K,)``."""
@@ -119,8 +120,7 @@ class VQVAE(GenerativeModel, SamplesFromNoise):
 
     def encode_vectors(self, images: Tensor) -> Tensor:
         """The encoder's vectors z_e, one per position: ``(B, positions, D)``."""
-        x = pixels.to_unit(images) if pixels.is_image(self.data_shape) else images
-        z_e = self.encoder(x.to(self.dtype))  # before the first step nobody has set the default type to the model's
+        z_e = self.encoder(pixels.to_input(images, self.data_shape, self.dtype))
         return z_e.to(torch.promote_types(z_e.dtype, torch.float32)).unflatten(1, (math.prod(self.code_shape), -1))
 
     def encode_codes(self, images: Tensor) -> Tensor:
@@ -211,6 +211,13 @@ class VQVAE(GenerativeModel, SamplesFromNoise):
             for network in (self.encoder, self.decoder, self.likelihood, self.quantizer):
                 network.eval()
 
+    def update_ema(self, decay: float) -> None:
+        """Also the averages of a first stage that is over are what it ended as, so that the prior's codes are theirs."""
+        super().update_ema(decay)
+        if self.frozen:
+            for name in ("encoder", "decoder", "likelihood", "quantizer"):
+                self.ema[name].load_state_dict(getattr(self, name).state_dict())
+
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Adam leaves a parameter without a gradient as it is; one with a zero gradient it would move by its momentum."""
         for parameter in self.idle_parameters():
@@ -219,7 +226,7 @@ class VQVAE(GenerativeModel, SamplesFromNoise):
     def on_train_epoch_end(self) -> None:
         """Log the perplexity of the codes over the epoch, not the mean of the batches' perplexities."""
         if not self.frozen:
-            self.log("train/perplexity", perplexity(self.code_uses))
+            self.log("train/perplexity", perplexity(self.code_uses), sync_dist=True)  # the same on every rank already
 
     def validation_terms(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         """The terms of the loss on a batch."""
