@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from lightning_gen.analysis.finite import require_finite, require_finite_weights
 from lightning_gen.analysis.representations import choose_images, pixels_of
 from lightning_gen.analysis.roc import auroc, difference_error, standard_error
 from lightning_gen.data.base import ImageDataModule
@@ -70,7 +71,7 @@ def anomaly(
         progress: told of every block.
 
     Raises:
-        UserError: the model has neither, or the images do not fit.
+        UserError: the model has neither, the images do not fit, or a score is NaN or infinite.
     """
     require_scores(model)
     require_same_kind(data, against)
@@ -78,6 +79,7 @@ def anomaly(
     other = against, against_split, choose_images(against, against_split, num_images, seed)
     known = data, "train", choose_images(data, "train", train_images, seed)
     with torch.random.fork_rng(devices=[]), model.inference(weights), exact_arithmetic():
+        require_finite_weights(model)
         scores = model_scores(model, normal, other, likelihood_samples, seed, progress)
     scores |= pixel_scores(normal, other, known)
     return compare(scores)
@@ -102,6 +104,8 @@ def require_same_kind(data: ImageDataModule, against: ImageDataModule) -> None:
 
 def compare(scores: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, dict[str, Any]]:
     """AUROC of every (normal, anomalous) score, and its lead over the better baseline with DeLong's standard error of the difference."""
+    for name, both in scores.items():
+        require_finite(f"anomaly: some values of the {name}", np.concatenate(both))
     best = max(BASELINES, key=lambda name: auroc(*scores[name]))
     found: dict[str, dict[str, Any]] = {}
     for name, (normal, anomalous) in scores.items():

@@ -27,17 +27,26 @@ def disentanglement(model: GenerativeModel, data: ImageDataModule, weights: Weig
     """MIG over all images of all splits, and DCI with forests that learn from the training split and are judged on the test split.
 
     Raises:
-        UserError: the model has no encoder or is conditional, or the factors of the data are not known.
+        UserError: the model has no encoder or is conditional, its codes are not finite, or the factors of the data are not known or do not
+            vary.
     """
     require_encoder(model, "disentangle")
     if not hasattr(data, "factors"):
         raise UserError(f"disentangle: the factors of variation of {data.name} are not known; expected data with factors (Factors)")
+    require_varied(np.concatenate([data.factors(split) for split in SPLITS]))
     draws = isinstance(model, SupportsPosterior)
     everywhere = {split: choose_images(data, split, None, 0) for split in SPLITS}
     drawn = [codes_of(model, data, split, indices, weights, draws=draws) for split, indices in everywhere.items()]
     gap = mutual_information_gap(np.concatenate(drawn), np.concatenate([data.factors(split) for split in SPLITS]))
     codes = {split: codes_of(model, data, split, everywhere[split], weights) for split in ("train", "test")}
     return gap | dci(codes["train"], data.factors("train"), codes["test"], data.factors("test"))
+
+
+def require_varied(factors: np.ndarray) -> None:
+    """Refuse factors ``(N, K)`` of which one has a single value, about which there is nothing to know."""
+    for number, factor in enumerate(factors.T):
+        if len(np.unique(factor)) < 2:
+            raise UserError(f"disentangle: factor {number} of the data has the value {factor[0]} everywhere; expected factors that vary")
 
 
 # Mutual information gap.
@@ -100,9 +109,10 @@ def disentanglement_of(importance: np.ndarray) -> float:
         \rho_j = \frac{\sum_k R_{jk}}{\sum_{j'k} R_{j'k}}
 
     Args:
-        importance: R, not negative, ``(D, K)``.
+        importance: R, not negative, ``(D, K)``; of codes that are all alike it is zero, and so is the score.
     """
-    return float((concentration(importance) * importance.sum(1)).sum() / importance.sum())
+    total = float(importance.sum())
+    return float((concentration(importance) * importance.sum(1)).sum() / total) if total else 0.0
 
 
 def completeness_of(importance: np.ndarray) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lightning_gen.analysis.finite import require_finite_weights
 from lightning_gen.analysis.probe import balanced
 from lightning_gen.analysis.representations import (
     choose_images,
@@ -93,10 +94,13 @@ def finetune(
     same images in the same order, so that their differences are paired.
 
     Raises:
-        UserError: the model has no differentiable encoder or is conditional, or the data has no classes or too few images.
+        UserError: the model has no differentiable encoder, is conditional or has NaN weights, or the data has fewer than two classes or too
+            few images.
     """
     require_encoder(model, "finetune")
     require_classes(data, "finetune")
+    with model.inference(weights):
+        require_finite_weights(model)
     found: dict[str, list[float]] = {"finetuned": [], "from scratch": []}
     all_labels = labels_of(data, "train", choose_images(data, "train", None, 0))
     for seed in range(seeds):

@@ -6,6 +6,7 @@ An autoencoder's decoder knows the latents of images and nothing between them; a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,8 +43,8 @@ class Holes(Explorer):
         places = decoded_places(space, count)
         shown = min(request.num_images or SHOWN, count)
         blocks_of_images = [image_block(name, draw(range(shown))) for name, draw in places.items()]
-        scores = frechet_distances(space, places, count, request.progress)
-        found = {"images": count, "split": space.split, "scores": scores}
+        scores, protocol = frechet_distances(space, places, count, request.progress)
+        found = {"images": count, "split": space.split, "scores": scores, "scores_protocol": protocol}
         words = [f"{score}: " + ", ".join(f"{name} {value:.4g}" for name, value in of.items()) for score, of in scores.items()]
         summary = "; ".join(words) if words else f"no scores: {choose(space.data, Scoring()).note or 'the data set has no extractor'}"
         return Exploration(stacked(blocks_of_images), found, summary)
@@ -102,14 +103,17 @@ def on_device(draw: Callable[[Sequence[int]], Tensor]) -> Callable[[range, torch
     return lambda block, device: draw(block).to(device)
 
 
-def frechet_distances(space: LatentSpace, places: Decoded, count: int, progress: Progress) -> dict[str, dict[str, float]]:
-    """Frechet distances of the places' images in the data set's extractor, to the split and to the reconstructions; none where it has none.
+def frechet_distances(
+    space: LatentSpace, places: Decoded, count: int, progress: Progress
+) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
+    """Frechet distances of the places' images in the data set's extractor, to the split and to the reconstructions, none where it has none;
+    and their protocol: data, extractor with the hash of its weights, dialect.
 
     Those to the reconstructions leave out what the decoder does to every image, such as blur.
     """
     scoring = Scoring(("fid",), choose(space.data, Scoring()).extractor)
     if scoring.extractor is None:
-        return {}
+        return {}, {}
     shape, protocol = tuple(space.model.data_shape), space.data.protocol(space.split)
     streams = [ImageStream(name, count, on_device(draw), shape) for name, draw in places.items()]
     scores: dict[str, dict[str, float]] = {}
@@ -121,4 +125,4 @@ def frechet_distances(space: LatentSpace, places: Decoded, count: int, progress:
             for stream in others:
                 for score in judge.scores(stream, reference, ("fid",), protocol):
                     scores.setdefault(f"{score.name} to {target.name}", {})[stream.name] = float(f"{score.value:.6g}")
-    return scores
+    return scores, dict(judge.setting(shape, protocol).protocol)

@@ -26,6 +26,8 @@ class Interpolation(Explorer):
     options = ("num_images", "steps", "images")
 
     def obstacle(self, space: LatentSpace, request: Request) -> str | None:
+        if request.images is not None and request.num_images is not None:
+            return "paths are chosen by images or by their number num_images; expected one of them, got both"
         return space.cannot_decode()
 
     def check(self, space: LatentSpace, request: Request) -> None:

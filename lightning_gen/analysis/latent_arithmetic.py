@@ -17,7 +17,8 @@ SHOWN = 8
 
 
 class Arithmetic(Explorer):
-    """Groups of images by label where there is an encoder, groups of samples by number where somebody names them.
+    """Groups of images by label where there is an encoder (the first classes that occur, where nobody names any), groups of samples by
+    number where somebody names them.
 
     The last column shows what the mean of each group decodes to.
     """
@@ -28,12 +29,16 @@ class Arithmetic(Explorer):
     def obstacle(self, space: LatentSpace, request: Request) -> str | None:
         if request.samples is not None:
             return space.cannot_decode() or (None if space.has_prior else f"{space.name} has no prior to draw samples from")
-        if obstacle := space.cannot_decode() or space.cannot_encode():
+        if obstacle := space.cannot_decode():
+            return obstacle
+        if obstacle := space.cannot_encode():
             return obstacle + ("; expected samples by number, such as 1,2,3:4,5,6:7,8,9" if space.has_prior else "")
         if not (space.data.num_classes or space.data.num_attributes):
             return f"{space.data.name} has no labels to group its images by"
         if request.labels is None and not space.data.num_classes:
             return "attributes do not name groups by themselves; expected labels, such as 15-31,31-15,20"
+        if request.labels is None and len(found := classes(space)) < 2:
+            return f"all images of the {space.split} split are of class {found[0]}; expected two classes at least, or labels"
         return None
 
     def check(self, space: LatentSpace, request: Request) -> None:
@@ -46,26 +51,34 @@ class Arithmetic(Explorer):
             codes = [space.draw(group) for group in request.samples]
             images = [space.decode(group) for group in codes]
         else:
-            labels = request.labels or tuple(str(group % space.data.num_classes) for group in range(3))
+            labels = request.labels or tuple(str(label) for label in (2 * classes(space))[:3])
             names = [f"label {label}" for label in labels]
             batches = [space.images(members(space, label)) for label in labels]
             codes, images = [space.encode(batch) for batch in batches], [batch[0] for batch in batches]
         means = [Codes(group.z.mean(0, keepdim=True), group.labels[:1]) for group in codes]
         difference = means[0].z - means[1].z
-        picture = self.picture(space, names, codes, images, means, request.num_images or SHOWN)
+        of_samples = request.samples is not None
+        picture = self.picture(space, names, codes, images, means, request.num_images or SHOWN, of_samples)
         found = {"groups": names, "sizes": [len(group.z) for group in codes], "difference": rounded(difference[0])}
         moved = rounded(difference.norm().view(1))[0]
         return Exploration(picture, found | {"difference_norm": moved}, f"C + A - B with {', '.join(names)}; |A - B| = {moved:.3g}")
 
     def picture(
-        self, space: LatentSpace, names: list[str], codes: list[Codes], images: list[Tensor], means: list[Codes], shown: int
+        self,
+        space: LatentSpace,
+        names: list[str],
+        codes: list[Codes],
+        images: list[Tensor],
+        means: list[Codes],
+        shown: int,
+        of_samples: bool,
     ) -> Tensor:
         """Members of each group with what their mean decodes to; below them the third group, moved."""
         width = min(shown, max(map(len, images)))
         rows = [self.row(group[:width], space.decode(mean), width) for group, mean in zip(images, means, strict=True)]
         named = [f"{letter}: {name}" for letter, name in zip("ABC", names, strict=True)]
         third = Codes(codes[2].z[:width], codes[2].labels[:width])
-        if space.has_encoder:
+        if not of_samples:  # whose row shows what they decode to
             rows.append(self.row(space.decode(third), space.decode(means[2]), width))
             named.append("C decoded")
         difference = means[0].z - means[1].z
@@ -76,6 +89,11 @@ class Arithmetic(Explorer):
         """A row of a fixed width with the mean at its end."""
         free = images.new_full((width - len(images), *images.shape[1:]), GREY)
         return torch.cat([images, free, mean])
+
+
+def classes(space: LatentSpace) -> list[int]:
+    """The classes that occur in the split, growing."""
+    return np.unique(space.data.arrays(space.split)[1]).tolist()
 
 
 def members(space: LatentSpace, text: str) -> list[int]:

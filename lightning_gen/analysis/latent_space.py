@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from lightning_gen.analysis.finite import require_finite
 from lightning_gen.data.base import ImageDataModule
 from lightning_gen.errors import UserError
 from lightning_gen.images import is_image
@@ -47,7 +48,7 @@ class LatentSpace:
         model: any model.
         data: its data.
         split: the split whose images are encoded.
-        seed: keys latents that are drawn: number i is what ``sample`` decodes for its sample i of that seed.
+        seed: keys latents that are drawn, and nothing else: number i is what ``sample`` decodes for its sample i of that seed.
     """
 
     def __init__(self, model: GenerativeModel, data: ImageDataModule, split: str = "test", seed: int = 0) -> None:
@@ -81,10 +82,15 @@ class LatentSpace:
         return self.data.batch(split or self.split, indices, self.model.device)
 
     def encode(self, batch: tuple[Tensor, Tensor]) -> Codes:
-        """The latents of images, each with its own label."""
+        """The latents of images, each with its own label.
+
+        Raises:
+            UserError: some are NaN or infinite.
+        """
         images, labels = batch
-        parts = [self.model.encode(images[block], labels=self.given(labels[block])) for block in slices(len(images))]
-        return Codes(torch.cat(parts), labels)
+        z = torch.cat([self.model.encode(images[block], labels=self.given(labels[block])) for block in slices(len(images))])
+        require_finite(f"{self.name}: some of its codes", z)
+        return Codes(z, labels)
 
     def decode(self, codes: Codes) -> Tensor:
         """The images of latents ``(N, D)``."""

@@ -31,7 +31,7 @@ class Manifold(Explorer):
         return None if space.latent_dim == 2 else f"{space.name} has {space.latent_dim} latent dimensions; a manifold is a picture of 2"
 
     def draw(self, space: LatentSpace, request: Request) -> Exploration:
-        classes = [*range(space.data.num_classes)][:LARGEST] if space.model.conditional else []
+        classes = space.model.trained_classes[:LARGEST] if space.model.conditional else []
         side = request.steps or (SIDE_OF_A_CLASS if classes else SIDE)
         quantiles = grid_quantiles(space, side)
         z = torch.stack([quantiles[0].repeat(side), quantiles[1].flip(0).repeat_interleave(side)], dim=1)
@@ -53,8 +53,9 @@ def grid_quantiles(space: LatentSpace, side: int) -> Tensor:
 def framed(grids: list[Tensor], classes: list[int]) -> Tensor:
     """One grid with a margin, or a row of named ones for each five classes."""
     if classes:
-        rows = [torch.stack(grids[start : start + 5]) for start in range(0, len(grids), 5)]
-        return sheet(rows, [f"{classes[0] + 5 * row} - {min(5 * row + 4, classes[-1])}" for row in range(len(rows))])
+        starts = range(0, len(grids), 5)
+        names = [" ".join(map(str, classes[start : start + 5])) for start in starts]
+        return sheet([torch.stack(grids[start : start + 5]) for start in starts], names)
     height, width = grids[0].shape[1:]
     picture = blank(height + 12, width + 12)
     paste(picture, grids[0], 6, 6)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_gen.analysis.exploration import Exploration, Explorer, Request
+from lightning_gen.analysis.finite import require_finite
 from lightning_gen.analysis.latent_space import LatentSpace
 from lightning_gen.analysis.posterior_report import PosteriorReport, has_posterior, report_within
 from lightning_gen.analysis.sheets import GAP, INK, blank, paste, stacked, words
@@ -25,10 +26,14 @@ class Posterior(Explorer):
     options = ("num_images",)
 
     def obstacle(self, space: LatentSpace, request: Request) -> str | None:
-        return None if has_posterior(space.model) else f"{space.name} has no posterior"
+        if not has_posterior(space.model):
+            return f"{space.name} has no posterior"
+        count = min(request.num_images or IMAGES, space.data.split_size(space.split))
+        return None if count > 1 else f"a dimension is active by its variance over images; expected at least 2 of them, got {count}"
 
     def draw(self, space: LatentSpace, request: Request) -> Exploration:
         report = report_within(space.model, space.data, space.split, request.num_images or IMAGES, SAMPLES)
+        require_finite(f"{space.name}: some parts of its bound", torch.tensor([*report.scalars().values(), *report.kl_per_dimension]))
         lines = [line(report), *([] if report.kl_per_dimension else ["the KL has no closed form that splits into dimensions"])]
         chart = [bars(sorted(report.kl_per_dimension, reverse=True))] if report.kl_per_dimension else []
         return Exploration(stacked([*(margin(words(text)) for text in lines), *chart]), vars(report), line(report))

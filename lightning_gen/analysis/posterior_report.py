@@ -1,7 +1,8 @@
 r"""What a variational posterior does with its latent vector: rate and distortion, collapse, and the gaps of the bound.
 
 With q(z) the aggregate posterior, the rate splits into :math:`E_x[KL(q(z|x) \| p(z))] = I_q(x; z) + KL(q(z) \| p(z))`
-(Hoffman & Johnson, 2016).
+(Hoffman & Johnson, 2016). The rate is in closed form where there is one, the information is estimated, and the KL is what is left. Of N
+images the information that is found is at most log N; where there is more to know, it is too small and the KL too large.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ class PosteriorReport:
         latent_dim: D.
         active_units: how many dimensions are active.
         kl_per_dimension: where the KL splits into dimensions, else empty.
-        mutual_information: between image and latent vector under q, log(images) at most; None where the prior depends on labels.
-        aggregate_kl: KL of the aggregate posterior to the prior; None likewise.
+        mutual_information: between image and latent vector under q, log(images) at most, hence too small for few images; None where the
+            prior depends on labels.
+        aggregate_kl: KL of the aggregate posterior to the prior, rate - mutual_information, hence too large for few images; None likewise.
     """
 
     images: int
@@ -159,7 +161,6 @@ def _summary(rows: _Rows, num_samples: int) -> PosteriorReport:
     kl = rows.kl.mean(0)
     rate = float((rows.log_posterior - rows.log_prior).mean()) if kl.isnan().any() else float(kl.sum())
     mutual_information = float((rows.log_posterior - rows.log_aggregate).mean())
-    aggregate_kl = float((rows.log_aggregate - rows.log_prior).mean())
     return PosteriorReport(
         images=len(rows.elbo),
         elbo=elbo,
@@ -172,5 +173,5 @@ def _summary(rows: _Rows, num_samples: int) -> PosteriorReport:
         active_units=int((rows.mean.var(0) > ACTIVE_VARIANCE).sum()),
         kl_per_dimension=() if kl.isnan().any() else tuple(kl.tolist()),
         mutual_information=None if math.isnan(mutual_information) else mutual_information,
-        aggregate_kl=None if math.isnan(aggregate_kl) else aggregate_kl,
+        aggregate_kl=None if math.isnan(mutual_information) else rate - mutual_information,
     )

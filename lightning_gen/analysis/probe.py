@@ -61,12 +61,13 @@ def probe(
         weights: averaged ones, where there are any, or live ones.
 
     Raises:
-        UserError: the model has no encoder or is conditional, or the data has no classes.
+        UserError: the model has no encoder or is conditional, its codes are not finite, or there are too few classes or images.
     """
     require_encoder(model, "probe")
     require_classes(data, "probe")
     chosen, judged = choose_images(data, "train", num_images, seed), choose_images(data, split, None, seed)
     labels = labels_of(data, "train", chosen), labels_of(data, split, judged)
+    require_enough(labels[0])
     fresh = untrained(model, data, seed)
     sources = {
         "encoder": [codes_of(model, data, *place, weights) for place in (("train", chosen), (split, judged))],
@@ -74,6 +75,14 @@ def probe(
         "raw pixels": [pixels_of(data, "train", chosen), pixels_of(data, split, judged)],
     }
     return {name: accuracies(LabelledCodes(train, labels[0], test, labels[1]), seed) for name, (train, test) in sources.items()}
+
+
+def require_enough(labels: np.ndarray) -> None:
+    """Refuse training images ``(N,)`` that are of one class, or among which some class has too few for the classifier with few labels."""
+    kept, counts = np.unique(labels, return_counts=True)
+    if len(kept) < 2 or counts.min() < PER_CLASS:
+        rarest = f"{counts.min()} of class {kept[counts.argmin()]}"
+        raise UserError(f"num_images: expected {PER_CLASS} of each of at least 2 classes, but of {len(labels)} training images {rarest}")
 
 
 def accuracies(codes: LabelledCodes, seed: int = 0) -> dict[str, Any]:

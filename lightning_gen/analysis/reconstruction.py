@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from lightning_gen.analysis.exploration import Exploration, Explorer, Request
+from lightning_gen.analysis.finite import require_finite_weights
 from lightning_gen.analysis.latent_space import MANY, LatentSpace, slices
 from lightning_gen.images import make_grid, to_unit
 
@@ -23,6 +24,7 @@ class Reconstruction(Explorer):
         return None if "reconstruction" in space.capabilities else f"{space.name} does not reconstruct"
 
     def draw(self, space: LatentSpace, request: Request) -> Exploration:
+        require_finite_weights(space.model)
         size = space.data.split_size(space.split)
         shown = min(request.num_images or SHOWN, size)
         images, labels = space.images(range(max(shown, min(MANY, size))))

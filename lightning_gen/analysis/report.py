@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pathlib
 from typing import Any
@@ -44,13 +45,20 @@ def make_report(
     }
 
 
+def question_hash(report: dict[str, Any]) -> str:
+    """Eight digits that tell reports of another protocol, or of other weights, from this one."""
+    question = json.dumps([report["protocol"], report["weights"]], sort_keys=True)
+    return hashlib.sha256(question.encode()).hexdigest()[:8]
+
+
 def write_report(report: dict[str, Any], checkpoint: pathlib.Path, name: str) -> pathlib.Path:
-    """Write ``results/NAME-STEM.json`` of the checkpoint's run, complete or not at all; an earlier one of that name is replaced.
+    """Write ``results/NAME-HASH-STEM.json`` of the checkpoint's run, with the :func:`question_hash`, complete or not at all; an earlier
+    report of the same question is replaced.
 
     Raises:
         UserError: the folder cannot be written to, or the disk is full.
     """
-    path = run_of(checkpoint) / "results" / f"{name}-{checkpoint.stem}.json"
+    path = run_of(checkpoint) / "results" / f"{name}-{question_hash(report)}-{checkpoint.stem}.json"
     with complete(path) as partial:
         partial.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return path

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from lightning_gen.analysis.finite import require_finite
 from lightning_gen.data.base import ImageDataModule
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation.arithmetic import exact_arithmetic
@@ -32,9 +33,11 @@ def require_encoder(model: GenerativeModel, what: str) -> None:
 
 
 def require_classes(data: ImageDataModule, what: str) -> None:
-    """Refuse data without class labels."""
+    """Refuse data without class labels, and whose training images are all of one class."""
     if not data.num_classes:
         raise UserError(f"{what}: {data.name} has no class labels; expected data with classes")
+    if len(kept := np.unique(data.arrays("train")[1])) < 2:
+        raise UserError(f"{what}: all training images are of class {kept[0]}; expected at least 2 classes to tell apart")
 
 
 def choose_images(data: ImageDataModule, split: str, count: int | None, seed: int) -> np.ndarray:
@@ -66,6 +69,9 @@ def codes_of(
         indices: of the images.
         weights: averaged ones, where there are any, or live ones.
         draws: one draw from the posterior of each image, keyed by the image's index, in place of ``encode``.
+
+    Raises:
+        UserError: some are NaN or infinite.
     """
     codes = []
     with torch.random.fork_rng(devices=[]), model.inference(weights), exact_arithmetic():
@@ -77,7 +83,8 @@ def codes_of(
                 codes.append(model.posterior(images).sample(noise, "z", (latent_width(model),)).float().cpu())
             else:
                 codes.append(model.encode(images).float().cpu())
-    return torch.cat(codes).numpy()
+    require_finite(f"{type(model).__name__}: some of its codes", table := torch.cat(codes))
+    return table.numpy()
 
 
 def latent_width(model: Any) -> int:

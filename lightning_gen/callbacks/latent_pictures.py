@@ -60,6 +60,10 @@ class LatentPictures(PictureCallback):
         self.explorers = [explorer for explorer in self.explorers if explorer.name not in found]
 
     def pictures(self, trainer: pl.Trainer, model: GenerativeModel) -> dict[str, Tensor]:
-        """All kinds, from one look at the latent space."""
+        """All kinds, from one look at the latent space; none where it is not finite, since no picture is worth a training."""
         space = self.space(trainer, model)
-        return {f"explore_{explorer.name}": explorer.draw(space, Request()).picture for explorer in self.explorers}
+        try:
+            return {f"explore_{explorer.name}": explorer.draw(space, Request()).picture for explorer in self.explorers}
+        except UserError as error:
+            say(f"{type(self).__name__}: no pictures now, {error}")
+            return {}

@@ -122,7 +122,7 @@ class SampleGrid(PictureCallback):
             return plot_vectors(points, points if model.last_batch is None else model.last_batch[0])
         if not (model.conditional and model.num_classes):
             return make_grid(model.sample(self.num_images, seed=self.seed))
-        labels, columns = class_rows(model.num_classes, self.num_images)
+        labels, columns = class_rows(model.trained_classes, self.num_images)
         return make_grid(model.sample(len(labels), seed=self.seed, labels=labels.to(model.device)), num_columns=columns)
 
 
@@ -156,12 +156,12 @@ class ReconstructionGrid(PictureCallback):
         return make_grid(pairs, num_columns=8)
 
 
-def class_rows(num_classes: int, num_images: int) -> tuple[Tensor, int]:
+def class_rows(classes: list[int], num_images: int) -> tuple[Tensor, int]:
     """Labels ``(rows * columns,)`` of a grid with one class to a row, and its number of columns: at least four where there is room, so of
     many classes only some, evenly spaced, are shown."""
-    rows = max(1, min(num_classes, num_images // 4))
+    rows = max(1, min(len(classes), num_images // 4))
     columns = num_images // rows
-    return (torch.arange(rows) * num_classes // rows).repeat_interleave(columns), columns
+    return torch.tensor(classes)[torch.arange(rows) * len(classes) // rows].repeat_interleave(columns), columns
 
 
 def plot_vectors(points: Tensor, reference: Tensor) -> Tensor:

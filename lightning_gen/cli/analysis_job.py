@@ -53,7 +53,7 @@ def publish(
         options: of the command line.
         path, model: what was analysed.
         protocol, results: for the report.
-        name: of the report's file, which starts with the command.
+        name: of the report's file, which starts with the command, and ends with the protocol's hash and the checkpoint's name.
         table: headers and rows.
         notes: lines below the table.
     """

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from lightning_gen import registry
 from lightning_gen.cli.arguments import Arguments
 
-SPLITS = ("train", "validation", "test")
+SPLITS = ("validation", "test")
+"""Those that can judge: of the training images much is known already."""
 
 
 def analysis_arguments(command: str, description: str) -> Arguments:

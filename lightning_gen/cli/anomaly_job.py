@@ -25,7 +25,8 @@ def run(options: argparse.Namespace) -> None:
     path, model, data = opened(options)
     require_scores(model)
     name, split = parse_against(options.against)
-    against = other_data(name, data, parse_classes(options.against_classes))
+    classes = parse_classes(options.against_classes)
+    against = other_data(name, data, classes)
     require_same_kind(data, against)
     against.prepare_data()
     with progress_bar(Console(stderr=True)) as report:
@@ -42,19 +43,23 @@ def run(options: argparse.Namespace) -> None:
             weights=options.weights,
             progress=report,
         )
+    sizes = [min(options.num_images, part.split_size(of)) for part, of in ((data, options.split), (against, split))]
     protocol = data.protocol(options.split) | {
         "against": against.protocol(split),
-        **{key: getattr(options, key) for key in ("num_images", "train_images", "likelihood_samples", "seed")},
+        "num_images": sizes[0],
+        "against_images": sizes[1],
+        "train_images": min(options.train_images, data.split_size("train")),
+        **{key: getattr(options, key) for key in ("likelihood_samples", "seed")},
     }
     has_likelihood = isinstance(model, SupportsLikelihood)
     if has_likelihood:
         protocol["likelihood"] = model.likelihood_kind(options.likelihood_samples)
     rows = [[score, f"{row['auroc']:.3f} ± {row['standard_error']:.3f}", _lead(row)] for score, row in results.items()]
-    other = f"{against.name} {split}" + (f", classes {options.against_classes}" if options.against_classes else "")
-    sizes = [min(options.num_images, part.split_size(of)) for part, of in ((data, options.split), (against, split))]
+    numbers = [str(number) for number in classes or ()]
+    other = f"{against.name} {split}" + (f", classes {','.join(numbers)}" if numbers else "")
     notes = [f"{sizes[0]} images of {data.name} {options.split} against {sizes[1]} of {other}; {EXPLANATION}", *[CAVEAT] * has_likelihood]
-    label = "-".join([against.name, split, *(options.against_classes or "").split(",")]).strip("-")
-    publish(options, path, model, protocol, results, f"anomaly-{label}", (["score", "AUROC", "lead over pixels"], rows), notes)
+    label = "-".join(["anomaly", options.split, "against", against.name, split, *numbers])
+    publish(options, path, model, protocol, results, label, (["score", "AUROC", "lead over pixels"], rows), notes)
 
 
 def _lead(row: dict[str, float]) -> str:
@@ -70,13 +75,13 @@ def parse_against(text: str) -> tuple[str, str]:
 
 
 def parse_classes(text: str | None) -> list[int] | None:
-    """``8`` or ``3,8`` as numbers."""
+    """``8`` or ``8,3`` as numbers, each once, growing."""
     if text is None:
         return None
     parts = text.split(",")
     if not all(part.isdecimal() for part in parts):
         raise UserError(f"--against_classes {text}: expected labels such as 8 or 3,8")
-    return [int(part) for part in parts]
+    return sorted({int(part) for part in parts})
 
 
 def other_data(name: str, data: ImageDataModule, classes: list[int] | None) -> ImageDataModule:
@@ -88,6 +93,12 @@ def other_data(name: str, data: ImageDataModule, classes: list[int] | None) -> I
     cls = resolve(name, ImageDataModule, "--against")
     known = data.specification()["init_args"]
     arguments = {key: value for key, value in known.items() if key in constructor_arguments(cls) and key != "only_classes"}
+    if classes is not None and not (cls.num_classes and "only_classes" in constructor_arguments(cls)):
+        raise UserError(f"--against_classes: {name} has no classes; expected no value")
+    if wrong := [number for number in classes or () if number >= cls.num_classes]:
+        raise UserError(f"--against_classes: expected labels from 0 to {cls.num_classes - 1}, got {wrong[0]}")
+    if cls is type(data) and not data.num_classes:
+        raise UserError(f"--against {name}: the model was trained on this data; expected other data")
     if cls is type(data):
         own = set(range(data.num_classes)) if data.only_classes is None else set(data.only_classes)
         if classes is None or own & set(classes):
@@ -95,7 +106,5 @@ def other_data(name: str, data: ImageDataModule, classes: list[int] | None) -> I
             advice = f"expected --against_classes among {', '.join(map(str, left))}" if left else "expected other data"
             raise UserError(f"--against {name}: the model was trained on images of these classes; {advice}")
     if classes is not None:
-        if "only_classes" not in constructor_arguments(cls):
-            raise UserError(f"--against_classes: {name} has no classes; expected no value")
         arguments["only_classes"] = classes
     return build({"class_path": class_path(cls), "init_args": arguments}, ImageDataModule, "--against", root=data.root)

@@ -83,6 +83,24 @@ def rebuild_data(model: GenerativeModel, path: pathlib.Path, root: str | None = 
 
 
 def _root_in_config(file: pathlib.Path) -> str | None:
+    value: Any = read_config(file)
+    for key in ("data", "init_args", "root"):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def read_config(file: pathlib.Path) -> dict[str, Any]:
+    """The configuration in a run's folder; empty where there is none.
+
+    Raises:
+        UserError: the file is something else.
+    """
     if not file.is_file():
-        return None
-    return yaml.safe_load(file.read_text()).get("data", {}).get("init_args", {}).get("root")
+        return {}
+    try:
+        config = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        config = None
+    if not isinstance(config, dict):
+        raise UserError(f"{file}: expected the configuration of a run, which it is not (damaged or empty)")
+    return config

@@ -15,16 +15,18 @@ def run(argv: list[str]) -> int:
     parser.add_argument("checkpoint", metavar="RUN_OR_CKPT", help="a run folder (its best checkpoint, else its last) or a checkpoint file")
     parser.add_argument("--kind", metavar="KIND,...", help=f"of {', '.join(KINDS)} (default: every one that the model is capable of)")
     parser.add_argument("--split", choices=SPLITS, default="test", help="whose images are encoded (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="keys drawn latents: number i is that of 'sample' (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of drawn latents only: number i is that of 'sample' (default: %(default)s)")
     parser.add_argument("--weights", choices=("ema", "live"), default="ema", help="averaged weights, where there are any, or live ones")
     parser.add_argument("--num_images", type=int, metavar="N", help="images, rows or pairs of a picture, points of a scatter plot")
     parser.add_argument("--steps", type=int, metavar="N", help="columns of traversal and interpolation, side of the manifold")
     parser.add_argument("--images", metavar="I,J,...", help="numbers of images (samples, without an encoder) to traverse or join by two")
     parser.add_argument(
-        "--labels", metavar="A,B,C", help="groups of C + A - B: classes such as 3,5,8, or attributes such as 15-31,31-15,20"
+        "--labels",
+        metavar="A,B,C",
+        help="groups of C + A - B: classes such as 3,5,8, or attributes such as 15-31,31-15,20 (--labels=-31,15,20 to start with a minus)",
     )
     parser.add_argument("--samples", metavar="I,J:K,L:M,N", help="groups of C + A - B by the numbers of samples")
-    parser.add_argument("--out", metavar="FOLDER", help="where to write (default: the run's pictures folder)")
+    parser.add_argument("--out", metavar="FOLDER", help="where to write, under names with the run's (default: the run's pictures folder)")
     parser.add_argument(
         "--wandb",
         choices=("auto", "on", "off"),

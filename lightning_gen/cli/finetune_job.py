@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+import numpy as np
+
 from lightning_gen.analysis.finetune import BATCH, LEARNING_RATE, finetune
 from lightning_gen.cli.analysis_job import opened, percent, publish, require_at_least
 
@@ -26,8 +28,17 @@ def run(options: argparse.Namespace) -> None:
     }
     rows = [[name, percent(row["mean"], row["standard_deviation"])] for name, row in results.items()]
     judged = f"{data.name} {options.split} ({data.split_size(options.split)} images)"
+    spread = "one seed" if options.seeds == 1 else f"mean and standard deviation over {options.seeds} seeds, the difference paired by seed"
+    each = of_each_class(options.labels, len(np.unique(data.arrays("train")[1])))
     notes = [
-        f"accuracy on {judged} with {options.labels} labelled training images; mean and standard deviation over {options.seeds} seeds, "
-        f"the difference paired by seed; {options.epochs} epochs, fixed beforehand"
+        f"accuracy on {judged} with {options.labels} labelled training images, {each} of each class; {spread}; "
+        f"{options.epochs} epochs, fixed beforehand"
     ]
-    publish(options, path, model, protocol, results, f"finetune-{options.labels}", (["classifier", "accuracy"], rows), notes)
+    name = f"finetune-{options.split}-{options.labels}"
+    publish(options, path, model, protocol, results, name, (["classifier", "accuracy"], rows), notes)
+
+
+def of_each_class(labels: int, classes: int) -> str:
+    """How many images each of the classes gets: ``2``, or ``1 to 2`` where they do not divide."""
+    fewest, rest = divmod(labels, classes)
+    return f"{fewest} to {fewest + 1}" if rest else str(fewest)

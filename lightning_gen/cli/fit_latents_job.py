@@ -14,6 +14,7 @@ from rich.console import Console
 import lightning_gen.models
 from lightning_gen.callbacks.run_folder import CONFIG_FILE, new_run_folder, require_writable
 from lightning_gen.checkpoint import find_checkpoint, load_model, save_model, sha256
+from lightning_gen.cli.analysis_job import require_at_least
 from lightning_gen.cli.evaluation_job import rebuild_data
 from lightning_gen.cli.output import quiet
 from lightning_gen.cli.scoring import progress_bar
@@ -32,6 +33,7 @@ MANY = 10
 def run(options: argparse.Namespace) -> None:
     """Fit and write."""
     quiet()
+    require_at_least(0, options, "seed")
     components = number_of_components(options)
     path = find_checkpoint(options.checkpoint)
     model = load_model(path)
@@ -86,12 +88,12 @@ def write_run(model: GenerativeModel, data: ImageDataModule, path: pathlib.Path,
     folder = new_run_folder(runs, f"{old.parent.name if in_a_run else path.stem}_{options.density}")
     require_writable(folder)
     (folder / "checkpoints").mkdir()
-    (folder / CONFIG_FILE).write_text(yaml.safe_dump(configuration(model, data, path), sort_keys=False))
+    (folder / CONFIG_FILE).write_text(yaml.safe_dump(configuration(model, data, path, options), sort_keys=False))
     save_model(model, folder / "checkpoints" / "last.ckpt")
     return folder
 
 
-def configuration(model: GenerativeModel, data: ImageDataModule, path: pathlib.Path) -> dict[str, object]:
+def configuration(model: GenerativeModel, data: ImageDataModule, path: pathlib.Path, options: argparse.Namespace) -> dict[str, object]:
     """What the run is, as plain data; its checkpoint alone rebuilds the model."""
     spec = data.specification()
     # A folder that is everybody's default is no part of it.
@@ -100,5 +102,12 @@ def configuration(model: GenerativeModel, data: ImageDataModule, path: pathlib.P
         "seed_everything": model.training_seed,
         "model": {"class_path": class_path(type(model)), "init_args": model.hyperparameters},
         "data": {**spec, "init_args": {**spec["init_args"], "root": root}},
-        "fitted_to": {"run": "/".join(run_of(path).parts[-2:]), "checkpoint": path.name, "sha256": sha256(path)},
+        "fitted_to": {
+            "run": "/".join(run_of(path).parts[-2:]),
+            "checkpoint": path.name,
+            "sha256": sha256(path),
+            "density": options.density,
+            "seed": options.seed,
+            "images": model.hparams["num_images"],
+        },
     }

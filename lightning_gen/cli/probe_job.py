@@ -35,4 +35,4 @@ def run(options: argparse.Namespace) -> None:
     if unfinished:
         notes.append(f"the linear probe stopped at {CLASSIFIER['max_iter']} iterations on: {', '.join(unfinished)}")
     table = ["features", "number", "nearest neighbour", "linear", few], rows
-    publish(options, path, model, protocol, results, "probe", table, notes)
+    publish(options, path, model, protocol, results, f"probe-{options.split}", table, notes)

@@ -59,3 +59,12 @@ def asked(model):
     z = torch.cat([z for z, _ in model.asked])
     model.asked.clear()
     return z
+
+
+def lost(model, name="weight"):
+    """The model with a NaN in each weight whose name ends so."""
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            if key.endswith(name):
+                parameter.view(-1)[0] = torch.nan
+    return model

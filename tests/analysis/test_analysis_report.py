@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lightning_gen.analysis.report import make_report, write_report
+from lightning_gen.analysis.report import make_report, question_hash, write_report
 from lightning_gen.checkpoint import sha256
 from lightning_gen.errors import UserError
 from lightning_gen.leaderboard.store import load_results
@@ -34,7 +34,8 @@ def test_a_report_says_of_which_weights_it_is(checkpoint):
 def test_a_report_replaces_the_earlier_one_and_leaves_nothing_else(checkpoint, tmp_path):
     for value in (0.5, 0.75):
         path = write_report(report_of(checkpoint, value), checkpoint, "probe")
-    assert path == tmp_path / "results" / "probe-best.json"
+    digest = question_hash(report_of(checkpoint, value))
+    assert path == tmp_path / "results" / f"probe-{digest}-best.json"
     assert json.loads(path.read_text())["results"]["encoder"]["nearest"] == 0.75
     assert [*path.parent.iterdir()] == [path]
 
@@ -46,5 +47,11 @@ def test_the_leaderboard_does_not_read_it(checkpoint, tmp_path):
 
 def test_a_folder_that_cannot_be_written_to_is_one_line(checkpoint, tmp_path):
     (tmp_path / "results").touch()
-    with pytest.raises(UserError, match=r"probe-best.json: cannot be written"):
+    with pytest.raises(UserError, match=r"probe-\w{8}-best.json: cannot be written"):
         write_report(report_of(checkpoint, 0.5), checkpoint, "probe")
+
+
+def test_reports_of_other_protocols_or_weights_stand_beside_each_other(checkpoint, tmp_path):
+    report = report_of(checkpoint, 0.5)
+    others = [report, report | {"protocol": report["protocol"] | {"seed": 77}}, report | {"weights": "other"}]
+    assert len({write_report(other, checkpoint, "probe") for other in others}) == 3

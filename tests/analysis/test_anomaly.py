@@ -5,12 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from latent_models import lost
 
 from lightning_gen.analysis.anomaly import BASELINES, anomaly, compare, complexity, compressed_bytes, pixel_scores, require_same_kind
 from lightning_gen.analysis.roc import auroc
 from lightning_gen.data import Digits, Factors, ToyDensity
 from lightning_gen.errors import UserError
-from lightning_gen.models import DCGAN, VAE
+from lightning_gen.models import DCGAN, VAE, Autoencoder
 from lightning_gen.models.base import GenerativeModel
 
 
@@ -146,3 +147,12 @@ def test_other_images_must_be_of_the_same_kind():
 def test_a_model_that_cannot_judge_is_refused(model, words, normal, other):
     with pytest.raises(UserError, match=words):
         anomaly(model, normal, other)
+
+
+def test_nan_is_no_score(normal, other):
+    scores = {name: (np.arange(4.0), np.arange(5.0)) for name in BASELINES}
+    with pytest.raises(UserError, match=r"some values of the typicality are NaN or infinite; expected a model that has been trained"):
+        compare(scores | {"typicality": (np.full(4, np.nan), np.arange(5.0))})
+    for cls in (VAE, Autoencoder):  # whose reconstructions are whole numbers, hence never NaN
+        with pytest.raises(UserError, match=f"{cls.__name__}: some of its weights are NaN"):
+            anomaly(lost(cls([1, 8, 8], num_bits=4, latent_dim=2)), normal, other, num_images=20, likelihood_samples=2)

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from latent_models import lost
 
 from lightning_gen.analysis.disentanglement import (
     completeness_of,
@@ -106,6 +107,11 @@ def test_neither_order_nor_sign_nor_scale_of_the_dimensions_matters(factors):
     assert ours == pytest.approx(theirs, abs=0.02)
 
 
+def test_codes_that_are_all_alike_score_nothing(factors):
+    found = scores(np.ones((len(factors), 3)), factors)
+    assert [found[name] for name in ("mig", "disentanglement", "completeness")] == pytest.approx([0, 0, 0], abs=1e-12)
+
+
 class Oracle(VAE):
     """Encodes a picture of the factors as its factors, by looking it up."""
 
@@ -131,6 +137,8 @@ def test_a_model_that_knows_the_factors_scores_one_through_the_whole_path():
         (VAE([1, 8, 8], num_bits=4, latent_dim=2), Digits(batch_size=8), "factors of variation of digits"),
         (DCGAN([1, 32, 32]), Factors(batch_size=8), "DCGAN has no encoder"),
         (VAE([1, 32, 32], num_classes=3, conditional=True, latent_dim=2), Factors(batch_size=8), "label"),
+        (lost(VAE([1, 32, 32], latent_dim=2)), Factors(batch_size=8), "VAE: some of its codes are NaN or infinite"),
+        (VAE([1, 32, 32], latent_dim=2), Factors(batch_size=8, only_classes=[0]), "factor 0 of the data has the value 0 everywhere"),
         (VAE([1, 32, 32], latent_dim=1), Factors(batch_size=8), "at least 2 latent dimensions, got 1"),
     ],
 )

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from latent_models import Coder, KnownPosterior, asked, space_of
+from latent_models import Coder, KnownPosterior, asked, lost, space_of
 
 from lightning_gen import models
 from lightning_gen.analysis.exploration import Request
@@ -13,10 +13,12 @@ from lightning_gen.analysis.holes import decoded_places, gaussian_draws, partner
 from lightning_gen.analysis.interpolation import lerp, nearer_labels, slerp
 from lightning_gen.analysis.kinds import KINDS, obstacles, refuse_unheeded
 from lightning_gen.analysis.latent_arithmetic import matches
+from lightning_gen.analysis.latent_space import LatentSpace
 from lightning_gen.analysis.manifold import grid_quantiles
 from lightning_gen.analysis.scatter import colour_of, plane
 from lightning_gen.analysis.sheets import BETWEEN, sheet
 from lightning_gen.cli.explore import KINDS as KINDS_OF_THE_COMMAND
+from lightning_gen.data import Digits, ToyDensity
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation.api import score
 from lightning_gen.images import to_unit
@@ -429,3 +431,54 @@ def test_a_sheet_shows_each_image_in_its_row_and_column():
     assert (picture == 10).all(0).sum() == 2 * 32 * 32
     assert (picture == 20).all(0).sum() == 3 * 32 * 32
     assert picture.shape[1] < 2 * 34 + 40
+
+
+# What was trained on some classes, or has gone astray.
+
+
+@pytest.mark.parametrize("kind", ["scatter", "traversal", "interpolation", "arithmetic", "holes", "reconstruction", "posterior"])
+def test_a_model_of_nan_has_no_pictures(kind):
+    with pytest.raises(UserError, match=r"VAE: some .* are NaN or infinite; expected a model that has been trained"):
+        explore(space_of(lost(vae())), kind)
+
+
+def only(classes, model):
+    model.data_spec = {"class_path": "Digits", "init_args": {"only_classes": classes}}
+    return LatentSpace(model.double().eval(), Digits(batch_size=64, only_classes=classes))
+
+
+def test_arithmetic_groups_the_classes_that_occur():
+    assert explore(only([3, 5, 8, 9], vae()), "arithmetic").numbers["groups"] == ["label 3", "label 5", "label 8"]
+    assert explore(only([3, 5], vae()), "arithmetic").numbers["groups"] == ["label 3", "label 5", "label 3"]
+    found = obstacles(only([7], vae()), [KINDS["arithmetic"]], Request())
+    assert "all images of the test split are of class 7" in found["arithmetic"]
+
+
+def test_the_manifold_has_a_grid_for_each_trained_class():
+    space = only([1, 4, 9], Coder(SHAPE, 2, num_classes=10, conditional=True))
+    with space.model.inference():
+        assert KINDS["manifold"].draw(space, Request(steps=2)).numbers["classes"] == [1, 4, 9]
+    assert torch.cat([labels for _, labels in space.model.asked]).unique().tolist() == [1, 4, 9]
+
+
+def test_samples_by_number_show_the_third_group_once_whatever_the_model():
+    heights = []
+    for request in ({"samples": ((0,), (1,), (2,))}, {"labels": ("1", "2", "3")}):
+        heights.append(explore(space_of(vae()), "arithmetic", **request).picture.shape[1])
+    assert heights[1] - heights[0] > 8  # the row "C decoded"
+
+
+@pytest.mark.parametrize(
+    ("kind", "request_", "words"),
+    [
+        ("posterior", {"num_images": 1}, "expected at least 2 of them, got 1"),
+        ("interpolation", {"images": (1, 2), "num_images": 4}, "got both"),
+    ],
+)
+def test_a_request_that_says_too_little_or_too_much_is_an_obstacle(kind, request_, words):
+    assert words in obstacles(space_of(vae()), [KINDS[kind]], Request(**request_))[kind]
+
+
+def test_samples_are_no_way_out_where_nothing_can_be_decoded():
+    space = LatentSpace(models.GAN([2]), ToyDensity("two_moons", batch_size=8))
+    assert obstacles(space, [KINDS["arithmetic"]], Request()) == {"arithmetic": "GAN makes vectors, not images"}

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from latent_models import lost
 
 from lightning_gen.analysis.finetune import Classifier, finetune, summary, train
 from lightning_gen.analysis.representations import untrained
@@ -98,6 +99,8 @@ class Thresholded(VAE):
         (DCGAN([1, 32, 32]), Digits(batch_size=8), "DCGAN has no encoder"),
         (VAE([1, 8, 8], num_bits=4, num_classes=10, conditional=True), Digits(batch_size=8), "leak"),
         (VAE([2], likelihood="Gaussian"), ToyDensity("two_moons", batch_size=8), "two_moons has no class labels"),
+        (lost(VAE([1, 8, 8], num_bits=4)), Digits(batch_size=8), "VAE: some of its weights are NaN or infinite"),
+        (VAE([1, 8, 8], num_bits=4), Digits(batch_size=8, only_classes=[3]), "all training images are of class 3"),
         (Thresholded([1, 8, 8], num_bits=4), Digits(batch_size=8), "no gradient reaches the encoder of Thresholded"),
     ],
 )

@@ -88,7 +88,14 @@ def test_the_rate_splits_into_mutual_information_and_aggregate_kl(model, data):
     information = 0.5 * torch.logdet(covariance) - LOG_SCALE.sum()
     assert report.aggregate_kl == pytest.approx(float(expected), abs=0.1)
     assert report.mutual_information == pytest.approx(float(information), abs=0.1)
-    assert report.mutual_information + report.aggregate_kl == pytest.approx(report.rate, abs=0.1)
+    assert report.mutual_information + report.aggregate_kl == pytest.approx(report.rate, rel=1e-12)
+
+
+def test_few_images_hide_information_in_the_aggregate_kl(model, data):
+    few, many = (posterior_report(model, data, "test", count, num_samples=2) for count in (2, 1000))
+    assert few.mutual_information <= math.log(2) < many.mutual_information
+    assert few.aggregate_kl > many.aggregate_kl
+    assert few.mutual_information + few.aggregate_kl == pytest.approx(few.rate, rel=1e-12)
 
 
 def test_a_collapsed_posterior_has_no_active_units_no_rate_and_no_information(model, data):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from latent_models import lost
 
 from lightning_gen.analysis.probe import (
     DRAWS,
@@ -161,3 +162,16 @@ def test_a_choice_of_images_is_of_its_seed_and_has_no_image_twice(digits):
 def test_what_cannot_be_probed_is_refused(model, data, words):
     with pytest.raises(UserError, match=words):
         probe(model, data)
+
+
+def test_codes_that_are_nan_are_refused(vae, digits):
+    with pytest.raises(UserError, match="VAE: some of its codes are NaN or infinite; expected a model that has been trained"):
+        probe(lost(vae), digits, num_images=300)
+
+
+def test_too_few_classes_or_images_are_refused_by_the_option_that_is_to_blame(vae, digits):
+    with pytest.raises(UserError, match="probe: all training images are of class 3; expected at least 2 classes"):
+        probe(vae, Digits(batch_size=8, only_classes=[3]))
+    for count, words in ((1, "of 1 training images 1 of class"), (60, r"of 60 training images \d of class")):
+        with pytest.raises(UserError, match=f"num_images: expected 10 of each of at least 2 classes, but {words}"):
+            probe(vae, digits, num_images=count)

@@ -58,6 +58,26 @@ def test_what_a_model_is_not_capable_of_is_named_once_and_left_out(tmp_path, cap
     ]
 
 
+def test_arithmetic_finds_groups_whatever_the_classes_are(tmp_path):
+    fit(tmp_path, [LatentPictures(64, kinds=["arithmetic", "reconstruction"])], data=Digits(batch_size=64, only_classes=[3, 7]))
+    assert {name.split("_")[1] for name in pictures(tmp_path)} == {"arithmetic", "reconstruction"}
+
+
+class Astray(models.VAE):
+    """Codes are NaN."""
+
+    def encode(self, images, *, labels=None):
+        return super().encode(images) * torch.nan
+
+
+def test_codes_that_are_not_finite_cost_a_picture_and_not_the_training(tmp_path, caplog):
+    model = fit(tmp_path, [LatentPictures(256, kinds=["scatter"])], Astray([1, 8, 8], num_bits=4, latent_dim=2))
+    assert model.images_seen == 256
+    assert pictures(tmp_path) == []
+    words = "Astray: some of its codes are NaN or infinite; expected a model that has been trained"
+    assert f"LatentPictures: no pictures now, {words}" in caplog.messages
+
+
 def test_vectors_have_a_scatter_plot(tmp_path):
     data = ToyDensity(density="two_moons", batch_size=64)
     fit(tmp_path, [LatentPictures(256)], models.VAE([2], latent_dim=2), data)

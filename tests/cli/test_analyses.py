@@ -54,7 +54,7 @@ def test_the_leaderboard_ignores_reports(execute, vae_copy):
 
 def test_finetune_compares_over_seeds(execute, vae_copy):
     outcome = execute("finetune", vae_copy, "--labels", "20", "--seeds", "2", "--epochs", "2")
-    found = report(outcome, vae_copy, "finetune-20")
+    found = report(outcome, vae_copy, "finetune-test-20")
     by_seed = {name: row["by_seed"] for name, row in found["results"].items()}
     assert by_seed["difference"] == pytest.approx([a - b for a, b in zip(by_seed["finetuned"], by_seed["from scratch"], strict=True)])
     assert found["protocol"]["epochs"] == 2
@@ -63,10 +63,12 @@ def test_finetune_compares_over_seeds(execute, vae_copy):
 
 def test_anomaly_tells_a_digit_that_the_model_has_not_seen(execute, without_8):
     outcome = execute("anomaly", without_8, "--against", "Digits", "--against_classes", "8", "--likelihood_samples", "2")
-    found = report(outcome, without_8, "anomaly-digits-test-8")
+    found = report(outcome, without_8, "anomaly-test-against-digits-test-8")
     assert found["protocol"]["only_classes"] == [0, 1, 2, 3, 4, 5, 6, 7, 9]
     assert found["protocol"]["against"]["only_classes"] == [8]
     assert found["protocol"]["likelihood"] == "k-sample bound"
+    sizes = {key: found["protocol"][key] for key in ("num_images", "against_images", "train_images")}
+    assert sizes == {"num_images": 360, "against_images": 40, "train_images": 900}  # used, not asked for
     names = [
         "negative log-likelihood",
         "typicality",
@@ -126,6 +128,12 @@ def test_a_model_without_an_encoder_or_likelihood_is_refused(refused, dcgan_run,
         ("finetune --labels 5000", ("labels: class 0", "expected at least 500")),
         ("finetune --labels 10 --seeds 0", ("--seeds", "got 0")),
         ("finetune --labels 10 --epochs -1", ("--epochs", "got -1")),
+        ("probe --split train", ("--split", "train")),
+        ("probe --num_images 1", ("num_images", "1 training images")),
+        ("finetune --labels 10 --split train", ("--split", "train")),
+        ("anomaly --against Digits --split train", ("--split", "train")),
+        ("anomaly --against Digits --against_classes 99", ("--against_classes", "0 to 9", "got 99")),
+        ("anomaly --against ToyDensity --against_classes 1", ("--against_classes", "no classes")),
         ("disentangle", ("factors of variation of digits",)),
         ("anomaly", ("--against",)),
         ("anomaly --against Digit", ("--against", "Digits")),
@@ -146,3 +154,54 @@ def test_bad_input_is_one_line(refused, vae_run, command, words):
 
 def test_a_class_that_the_model_has_seen_is_named_with_those_it_has_not(refused, without_8):
     refused(["anomaly", without_8, "--against", "Digits", "--against_classes", "3"], "--against_classes among 8")
+
+
+def test_reports_of_other_questions_stand_beside_each_other(execute, without_8, vae_copy):
+    for options in (["--split", "test"], ["--split", "validation"], ["--split", "test", "--seed", "1"]):
+        assert execute("probe", vae_copy, "--num_images", "300", *options).code == 0
+    assert len([*(vae_copy / "results").glob("probe-*.json")]) == 3
+    before = {*(without_8 / "results").glob("anomaly-validation-*.json")}
+    for classes in ("8", "8,8"):
+        command = ("anomaly", without_8, "--against", "Digits", "--against_classes", classes, "--likelihood_samples", "1")
+        assert execute(*command, "--split", "validation").code == 0
+    assert len({*(without_8 / "results").glob("anomaly-validation-*.json")} - before) == 1
+
+
+def test_finetune_says_how_the_labels_divide_and_what_one_seed_is(execute, vae_copy):
+    out = execute("finetune", vae_copy, "--labels", "15", "--seeds", "1", "--epochs", "0").out
+    assert "15 labelled training images, 1 to 2 of each class; one seed;" in " ".join(out.split())
+
+
+@pytest.fixture
+def nan_run(vae_copy):
+    """A run whose weights are lost."""
+    for file in (vae_copy / "checkpoints").glob("*.ckpt"):
+        content = torch.load(file, weights_only=False)
+        for value in content["state_dict"].values():
+            if value.is_floating_point():
+                value.fill_(torch.nan)
+        content["lightning_gen"]["data"]["init_args"]["only_classes"] = [0, 1, 2]  # so that there are others to tell apart
+        torch.save(content, file)
+    return vae_copy
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["probe --num_images 300", "finetune --labels 10", "anomaly --against Digits --against_classes 8", "explore --kind scatter", "explore"],
+)
+def test_a_model_of_nan_is_one_line_and_no_report(refused, nan_run, command):
+    name, *options = command.split()
+    before = {*nan_run.rglob("*.json"), *nan_run.rglob("*.png")}
+    refused([name, nan_run, *options], "NaN or infinite", "expected a model that has been trained")
+    assert {*nan_run.rglob("*.json"), *nan_run.rglob("*.png")} == before
+
+
+@pytest.mark.parametrize("content", ["", "model: [", "- a list", b"\xff\xfe\x00"])
+def test_a_damaged_configuration_is_one_line(refused, vae_copy, content):
+    (vae_copy / "config.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    refused(["probe", vae_copy], "config.yaml: expected the configuration of a run")
+
+
+def test_data_without_classes_is_refused_as_its_own(refused, tmp_path):
+    run = train(tmp_path, "--config", "vae_toy", *SMOKE)
+    refused(["anomaly", run, "--against", "ToyDensity"], "--against ToyDensity: the model was trained on this data; expected other data")

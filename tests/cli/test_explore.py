@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from lightning_gen.analysis.kinds import KINDS
+from lightning_gen.checkpoint import find_checkpoint, sha256
 
 OF_A_VAE = {*KINDS} - {"manifold"}
 
@@ -40,8 +41,11 @@ def test_a_vae_is_explored_by_every_kind_that_is_possible(explore, vae_run, tmp_
         picture, numbers = read(tmp_path / "out", kind)
         assert picture.shape[2] == 3
         assert numbers["model"] == "VAE"
-        assert numbers["split"] == "test"
+        assert numbers["split"] == numbers["protocol"]["split"] == "test"
+        assert numbers["checkpoint"]["sha256"] == sha256(find_checkpoint(vae_run))
     assert len([*(tmp_path / "out").iterdir()]) == 2 * len(OF_A_VAE)
+    protocol = read(tmp_path / "out", "holes")[1]["scores_protocol"]
+    assert {"dataset", "extractor", "dialect", "weights_sha256"} <= protocol.keys()
     assert read(tmp_path / "out", "holes")[1]["scores"].keys() == {"FD(digits-cnn) to digits (test)", "FD(digits-cnn) to reconstructions"}
 
 
@@ -109,6 +113,9 @@ def test_pictures_go_to_the_runs_wandb_run(execute, vae_copy, monkeypatch):
         (["--images", "1,2,3"], ["images", "two by two", "got 3"]),
         (["--labels", "1,2,77"], ["labels", "0 to 9", "'77'"]),
         (["--samples", "1:2"], ["samples", "three groups", "got 2"]),
+        (["--seed", "-1"], ["--seed", "at least 0", "got -1"]),
+        (["--kind", "posterior", "--num_images", "1"], ["--kind posterior", "got 1"]),
+        (["--kind", "interpolation", "--images", "1,2", "--num_images", "4"], ["--kind interpolation", "got both"]),
         (["--split", "tests"], ["--split", "'tests'"]),
     ],
 )
@@ -121,6 +128,18 @@ def test_a_gan_has_no_encoder_to_explore(refused, dcgan_run, tmp_path):
     for kind in ("scatter", "holes", "arithmetic"):
         refused(["explore", dcgan_run, "--out", tmp_path, "--kind", kind], f"--kind {kind}", "DCGAN has no encoder")
     refused(["explore", dcgan_run, "--out", tmp_path, "--kind", "reconstruction"], "DCGAN does not reconstruct")
+
+
+def test_an_option_whose_only_takers_are_impossible_is_refused(refused, dcgan_run, tmp_path):
+    outcome = refused(["explore", dcgan_run, "--out", tmp_path, "--labels", "3,5,8"], "--labels", "arithmetic: DCGAN has no encoder")
+    assert outcome.out == ""
+
+
+def test_runs_share_a_folder(explore, vae_run, dcgan_run, tmp_path):
+    for run in (vae_run, dcgan_run):
+        explore(run, "--kind", "interpolation")
+    names = {f"explore-interpolation-{run.parent.name}-{run.name}-best.png" for run in (vae_run, dcgan_run)}
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == names
 
 
 def test_an_output_that_cannot_be_written_is_one_line(refused, vae_run, tmp_path):

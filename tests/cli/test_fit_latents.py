@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+import yaml
 from cli_runs import QUIET, SMOKE, execute_with, records, scores, train
 
 from lightning_gen.checkpoint import load_model
@@ -22,13 +23,16 @@ def fit(capsys, run, *options):
     return type(run)(line.removeprefix("run folder: "))
 
 
-def test_the_new_run_is_sampled_evaluated_and_ranked(autoencoder_run, capsys, tmp_path, execute):
+def test_the_new_run_is_sampled_evaluated_and_ranked(autoencoder_run, capsys, tmp_path, execute, refused):
     run = shutil.copytree(autoencoder_run, tmp_path / "runs" / "autoencoder_digits" / "run")
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     new = fit(capsys, run, "--density", "mixture", "--components", "3")
     assert new.parent == tmp_path / "runs" / "autoencoder_digits_mixture"
     assert execute("sample", new, "--num_samples", "4", "--out", tmp_path / "samples.png").code == 0
     assert execute("evaluate", new, "--num_samples", "8", "--likelihood_images", "8").code == 0
+    fitted_to = yaml.safe_load((new / "config.yaml").read_text())["fitted_to"]
+    assert fitted_to.items() >= {"density": "mixture", "seed": 0, "images": 997}.items()
+    refused(["fit_latents", new], "LatentDensityModel has a density of its codes already")
     (record,) = records(new)
     assert {*scores(record)} == {"FD(digits-cnn)", "CS(digits-cnn)", "reconstruction MSE"}
     assert record["model"]["name"] == "LatentDensityModel"
@@ -63,6 +67,7 @@ def test_one_seed_fits_the_same_mixture(autoencoder_run, capsys, tmp_path):
         (["--density=mixture", "--components", "200", "--images", "150"], ["components", "150 images", "got 200"]),
         (["--images", "1"], ["--images: expected 2 to 997", "got 1"]),
         (["--images", "2000"], ["--images: expected 2 to 997", "got 2000"]),
+        (["--seed", "-1"], ["--seed: expected at least 0, got -1"]),
         (["--component", "3"], ["unknown option --component", "'--components'"]),
     ],
 )

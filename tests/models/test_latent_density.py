@@ -133,7 +133,10 @@ def test_its_file_alone_rebuilds_it(cls, tmp_path, tiny):
 
 def test_the_answer_names_the_density_and_nothing_claims_a_likelihood():
     model = fitted(2)
-    assert model.answer_options()["latent_density"] == "mixture of 2 normals, full covariance, fitted to the codes of 2000 training images"
+    assert (
+        model.answer_options()["latent_density"]
+        == "mixture of 2 normals, full covariance, fitted to the codes of 2000 training images, seed 0"
+    )
     assert fitted(1).answer_options()["latent_density"].startswith("normal, full covariance, fitted to")
     assert capabilities_of(model) == ["sampling", "latents", "decoding", "prior", "reconstruction"]
 
@@ -191,5 +194,5 @@ def test_a_mixture_says_its_seed_and_a_normal_has_none():
 
 
 def test_a_density_of_a_density_is_refused():
-    with pytest.raises(UserError, match="model.base: LatentDensityModel has a density of its codes already"):
+    with pytest.raises(UserError, match=r"model.base: LatentDensityModel has a density of its codes already"):
         LatentDensityModel.require_codes(fitted(1))
