@@ -13,11 +13,13 @@ import yaml
 
 from lightning_gen import registry
 from lightning_gen.cli import main
+from lightning_gen.models import MODELS
 
 ROOT = pathlib.Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 GUIDE = (DOCS / "add_a_model.md").read_text()
 METRICS = (DOCS / "metrics.md").read_text()
+AUTOENCODERS = (DOCS / "models" / "autoencoders.md").read_text()
 
 
 def blocks(text: str, mark: str) -> list[tuple[str, str]]:
@@ -83,6 +85,18 @@ def test_the_commands_and_the_call_of_the_page_on_scores_work(user, capsys):
     assert [line.partition("(")[0] for line in printed.splitlines()] == ["FD", "precision", "recall", "density", "coverage"]
 
 
+def test_the_commands_of_the_page_on_autoencoders_work(user, capsys):
+    for words in commands(AUTOENCODERS):
+        run(words)
+    assert [*(user / "runs" / "vae_digits").rglob("explore-traversal-*.png")]
+    assert [*(user / "runs" / "autoencoder_digits_gaussian").rglob("last.ckpt")]
+
+
+def test_every_autoencoder_has_its_line_on_the_page():
+    family = {name for name, module in MODELS.items() if module.startswith("autoencoders.")}
+    assert family == set(re.findall(r"^\| `(\w+)` \|", AUTOENCODERS.partition("## What to look at")[0], flags=re.MULTILINE))
+
+
 def test_nothing_runs_without_trust(user, capsys):
     write_files(GUIDE)
     with pytest.raises(SystemExit) as stop:
@@ -107,7 +121,7 @@ def test_a_command_that_awaits_a_gpu_parses(command, capsys):
     assert yaml.safe_load(capsys.readouterr().out)["trainer"]["accelerator"] in ("gpu", "auto")
 
 
-@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.name)
 def test_every_file_that_a_page_names_exists(page):
     written = {mark.removeprefix("file=") for mark, _ in blocks(page.read_text(), "file=")}
     named = set(re.findall(r"`([\w/]+\.(?:py|md|toml))`", page.read_text())) - written
