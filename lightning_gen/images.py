@@ -77,6 +77,16 @@ def dequantize(images: Tensor, noise: UniformNoise, num_bits: int = 8) -> Tensor
     return (levels + u) / 2**num_bits
 
 
+def quantize(values: Tensor, num_bits: int = 8) -> Tensor:
+    """Dequantized values to the uint8 of the level in whose cell they lie: the inverse of :func:`dequantize`; values outside are clamped."""
+    return from_levels((values * 2**num_bits).floor().clamp(0, 2**num_bits - 1), num_bits)
+
+
+def cell_centers(images: Tensor, num_bits: int = 8) -> Tensor:
+    """uint8 to the middle of each level's cell, (l + 1/2) / 2^n: where dequantized images lie on average."""
+    return (to_levels(images, num_bits).to(torch.get_default_dtype()) + 0.5) / 2**num_bits
+
+
 def cell_log_volume(data_shape: list[int] | tuple[int, ...], num_bits: int) -> float:
     """log-volume of one level's cell after :func:`dequantize`, in nats: what turns a log-density into a log-mass; 0 for vectors."""
     return -math.prod(data_shape) * num_bits * math.log(2) if is_image(data_shape) else 0.0

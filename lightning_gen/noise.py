@@ -153,3 +153,26 @@ class StepNoise(Noise):
 
     def _seeded(self, name: str) -> torch.Generator:
         return self.generator.manual_seed(stable_hash(*self.key, name) >> 1)
+
+
+class NamedNoise(Noise):
+    """The noise of another source under longer names: the draws of one of several repetitions.
+
+    Args:
+        source: where the draws come from.
+        prefix: what is put before each name.
+    """
+
+    def __init__(self, source: Noise, prefix: str) -> None:
+        super().__init__(source.device)
+        self.source = source
+        self.prefix = prefix
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def normal(self, name: str, shape: Sequence[int]) -> Tensor:
+        return self.source.normal(f"{self.prefix}/{name}", shape)
+
+    def uniform(self, name: str, shape: Sequence[int]) -> Tensor:
+        return self.source.uniform(f"{self.prefix}/{name}", shape)

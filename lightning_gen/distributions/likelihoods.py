@@ -149,10 +149,7 @@ class Gaussian(Likelihood):
         return self._to_data(mean + scale * noise.normal("observation", self.data_shape))
 
     def _to_data(self, y: Tensor) -> Tensor:
-        if not pixels.is_image(self.data_shape):
-            return y
-        levels = (y * 2**self.num_bits).floor().clamp(0, 2**self.num_bits - 1)
-        return pixels.from_levels(levels, self.num_bits)
+        return pixels.quantize(y, self.num_bits) if pixels.is_image(self.data_shape) else y
 
 
 class DiscretizedLogistic(Likelihood):

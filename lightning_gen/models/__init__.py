@@ -20,6 +20,7 @@ MODELS = {
     "EnumerationLVM": "autoencoders.enumeration_lvm",
     "PoissonVAE": "autoencoders.poisson_vae",
     "VQVAE": "autoencoders.vq_vae",
+    "RealNVP": "flows.real_nvp",
     "GAN": "gans.gan",
     "DCGAN": "gans.dcgan",
 }

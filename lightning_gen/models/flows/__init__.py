@@ -1,0 +1,10 @@
+"""Normalizing flows: an invertible map from images to noise, hence an exact density of what it is given."""
+
+from lightning_gen.lazy import lazy_exports
+
+DEQUANTIZATIONS = {
+    "UniformDequantization": "dequantization",
+    "NoDequantization": "dequantization",
+}
+
+__getattr__, __dir__ = lazy_exports(__name__, DEQUANTIZATIONS)

@@ -1,0 +1,174 @@
+r"""What all flows share: dequantization, change of variables, maximum likelihood. A paper is a bijection and the noise that it maps to."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_gen import images as pixels
+from lightning_gen.bijections.base import Bijection
+from lightning_gen.distributions.base import LatentDistribution
+from lightning_gen.distributions.normal import DiagonalNormal
+from lightning_gen.errors import UserError
+from lightning_gen.models.base import Batch, GenerativeModel
+from lightning_gen.models.flows.dequantization import Dequantization, NoDequantization
+from lightning_gen.models.hyperparameters import require_at_least, require_positive
+from lightning_gen.models.sampling import SamplesFromNoise
+from lightning_gen.nn.base import LabelEmbedding
+from lightning_gen.nn.data_dependent import initializing
+from lightning_gen.noise import NamedNoise, Noise
+from lightning_gen.registry import ClassSpec, build
+
+
+class NormalizingFlow(GenerativeModel, SamplesFromNoise):
+    r"""An invertible map f from dequantized images y to noise z of the same size, trained by maximum likelihood.
+
+    .. math:: \log p(y) = \log p_z(f(y)) + \log\left|\det \frac{\partial f}{\partial y}\right|
+
+    Of images this gives a lower bound on the log-mass of the bytes (see :mod:`~lightning_gen.models.flows.dequantization`), tighter with
+    more draws of the noise that is added; of vectors the exact log-density.
+
+    Args:
+        data_shape: as for every :class:`GenerativeModel`.
+        dequantization: of images, a spec of a :class:`~lightning_gen.models.flows.dequantization.Dequantization`; vectors need none.
+        temperature: samples are decoded from z of the prior times this; 1 samples the model, less its more likely images.
+        learning_rate: the optimiser's.
+        weight_decay: the optimiser's, on all parameters (the papers' L2 penalty).
+        warmup_images: the learning rate rises linearly from 0 over so many images.
+        decay_images: it falls linearly to zero at so many images; 0 for a constant rate.
+        **data: the rest of what describes the data, and ``conditional``, as for every :class:`GenerativeModel`.
+    """
+
+    family = "flow"
+    density = "explicit exact"
+    averaged_networks: tuple[str, ...] = ("bijection", "dequantization")
+    data_dependent = ("bijection", "dequantization")
+    takes_labels = False
+    """Whether the paper has a class-conditional form."""
+
+    def __init__(
+        self,
+        data_shape: list[int],
+        dequantization: ClassSpec | str = "UniformDequantization",
+        temperature: float = 1.0,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+        warmup_images: int = 0,
+        decay_images: int = 0,
+        **data: Any,
+    ) -> None:
+        super().__init__(data_shape, **data)
+        require_positive(temperature=temperature, learning_rate=learning_rate)
+        require_at_least(0, weight_decay=weight_decay, warmup_images=warmup_images, decay_images=decay_images)
+        if self.conditional and not self.takes_labels:
+            raise UserError(f"model.conditional: {type(self).__name__} takes no labels; expected false")
+        self.latent_shapes: dict[str, tuple[int, ...]] = {"z": (math.prod(self.data_shape),)}
+        spec = dequantization if pixels.is_image(self.data_shape) else "NoDequantization"
+        self.dequantization = build(spec, Dequantization, "model.dequantization", data_shape=self.data_shape, num_bits=self.num_bits)
+        self.embedding = LabelEmbedding(self.label_kind)
+        self.bijection = self.build_bijection()
+
+    def build_bijection(self) -> Bijection:
+        """f: dequantized images in [0, 1] (vectors as they are) to flat noise ``(B, D)``; may set :attr:`latent_shapes` too."""
+        raise NotImplementedError(f"{type(self).__name__} has to implement build_bijection")
+
+    def prior(self, labels: Tensor | None = None) -> LatentDistribution:
+        """The noise that the bijection maps to."""
+        return DiagonalNormal.standard()
+
+    def context(self, labels: Tensor | None) -> Tensor | None:
+        """What the bijection is given of the labels."""
+        return None if labels is None else self.embedding(labels)
+
+    # Training.
+
+    def initialize_from_data(self, batch: Batch, noise: Noise) -> None:
+        """Layers that are initialised from data see the first global batch, one after the other."""
+        with initializing(self):
+            self.negative_log_likelihood(batch, noise)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        terms = self.negative_log_likelihood(batch, self.step_noise(batch))
+        self.log_terms(terms)
+        return terms["loss"]
+
+    def negative_log_likelihood(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
+        """The loss in nats per dimension, so that clipping means the same at every size, and its terms in nats per image."""
+        y, log_q = self.dequantization(batch[0], noise)
+        z, log_det = self.bijection(y, self.context(self.labels_of(batch)), noise)
+        log_prior = self.prior(self.labels_of(batch)).log_prob(z)
+        log_prob = (log_prior + log_det - log_q).mean()
+        terms = {"loss": -log_prob / z[0].numel(), "log_prior": log_prior.mean(), "log_det": log_det.mean()}
+        if not pixels.is_image(self.data_shape):
+            return terms
+        return terms | {"bits_per_dim": pixels.bits_per_dim(log_prob.detach() + self.cell_log_volume, self.data_shape)}
+
+    def validation_terms(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
+        """The terms of the loss on a batch."""
+        return self.negative_log_likelihood(batch, noise)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.trained_parameters(), lr=self.hparams.learning_rate, weight_decay=self.hparams.weight_decay)
+
+    def learning_rate_factor(self) -> float:
+        """Linear warm-up, then what every model has."""
+        warmup = self.hparams.warmup_images
+        return super().learning_rate_factor() * (min(1.0, self.images_seen / warmup) if warmup else 1.0)
+
+    def compile_networks(self) -> None:
+        """Compile the networks inside the layers: between them, log-determinants and noise would only break the graph."""
+        for layer in self.modules():
+            if isinstance(layer, Bijection) and isinstance(getattr(layer, "network", None), nn.Module):
+                layer.network.compile()
+
+    # Likelihood.
+
+    @property
+    def cell_log_volume(self) -> float:
+        """What turns the log-density of y into the log-mass of a level, nats."""
+        return pixels.cell_log_volume(self.data_shape, self.num_bits)
+
+    def log_prob(self, images: Tensor, *, labels: Tensor | None = None, noise: Noise, num_samples: int = 1) -> Tensor:
+        r"""log-density of vectors, exact; of images :math:`\log \frac1k \sum_i p(y_i) / q(u_i|x)` in nats per level, ``(B,)``."""
+        labels = self.condition(labels)
+        context, prior = self.context(labels), self.prior(labels)
+        log_weights = []
+        for sample in range(num_samples if self.likelihood_kind(num_samples) == "k-sample bound" else 1):
+            draws = NamedNoise(noise, f"sample {sample}")
+            y, log_q = self.dequantization(images, draws)
+            z, log_det = self.bijection(y, context, draws)
+            log_weights.append(prior.log_prob(z) + log_det - log_q)
+        return torch.logsumexp(torch.stack(log_weights), dim=0) - math.log(len(log_weights)) + self.cell_log_volume
+
+    def likelihood_kind(self, num_samples: int = 1) -> str:
+        """Exact for vectors; a bound of images, since they are dequantized."""
+        if not pixels.is_image(self.data_shape):
+            return "exact"
+        return "lower bound" if num_samples == 1 else "k-sample bound"
+
+    def answer_options(self) -> dict[str, Any]:
+        dequantization = {"dequantization": self.dequantization.name} if pixels.is_image(self.data_shape) else {}
+        return dequantization | {"temperature": self.hparams.temperature}
+
+    # Latents and samples.
+
+    def encode(self, images: Tensor, *, labels: Tensor | None = None) -> Tensor:
+        """All of z ``(B, D)``, factored-out parts included; images from the middle of their levels' cells."""
+        y = pixels.cell_centers(images, self.num_bits) if pixels.is_image(self.data_shape) else images.to(self.dtype)
+        return self.bijection(y, self.context(self.condition(labels)))[0]
+
+    def decode(self, z: Tensor, *, labels: Tensor | None = None) -> Tensor:
+        """z to the level in whose cell it lies: the inverse of ``encode``."""
+        y = self.bijection.inverse(z, self.context(self.condition(labels)))
+        return pixels.quantize(y, self.num_bits) if pixels.is_image(self.data_shape) else y
+
+    def draw_latents(self, noise: Noise, *, labels: Tensor | None = None) -> Tensor:
+        """Draws of z from the prior at the model's temperature, ``(B, D)``."""
+        return self.hparams.temperature * self.prior(labels).sample(noise, "z", (math.prod(self.data_shape),))
+
+    def sample_images(self, noise: Noise, *, labels: Tensor | None = None) -> Tensor:
+        """Decoded draws of the prior."""
+        return self.decode(self.draw_latents(noise, labels=labels), labels=labels)

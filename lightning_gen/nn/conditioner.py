@@ -1,0 +1,97 @@
+"""Networks that say what a layer of a flow does to one part of x, given the other part: ``(x, context) -> parameters``.
+
+Their last layer starts at zero, so that the layer starts as (nearly) the identity.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+
+from lightning_gen.errors import UserError
+from lightning_gen.nn.base import ACTIVATIONS, Activation
+from lightning_gen.nn.conv import require_width
+from lightning_gen.nn.mlp import mlp
+
+
+class Conditioner(nn.Module):
+    """What layers of flows ask for parameters."""
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """x ``(B, C, ...)`` and, for networks that take one, a context ``(B, F)`` or ``(B, F, ...)`` to parameters ``(B, P C', ...)``."""
+        raise NotImplementedError(f"{type(self).__name__} has to implement forward")
+
+
+class MLPConditioner(Conditioner):
+    """Fully connected; the context is appended to x.
+
+    Args:
+        event_shape: of x; what is said of it is flat.
+        out_features: numbers to say.
+        hidden: widths of the hidden layers.
+        context_features: length of the context; 0 without one.
+        activation: the nonlinearity.
+    """
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        out_features: int,
+        hidden: list[int],
+        context_features: int = 0,
+        activation: Activation = "relu",
+    ) -> None:
+        super().__init__()
+        self.layers = mlp(math.prod(event_shape) + context_features, hidden, out_features, ACTIVATIONS[activation]())
+        self.takes_context = context_features > 0
+        nn.init.zeros_(self.layers[-1].weight)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        x = x.flatten(1)
+        return self.layers(torch.cat([x, context], dim=1) if self.takes_context and context is not None else x)
+
+
+class WeightNormBlock(nn.Module):
+    """ReLU and a 3x3 convolution, twice, added to the input; weights normalised (Salimans & Kingma, 2016, arXiv:1602.07868).
+
+    Args:
+        width: channels.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        convolutions = [weight_norm(nn.Conv2d(width, width, 3, padding=1)) for _ in range(2)]
+        self.layers = nn.Sequential(nn.ReLU(), convolutions[0], nn.ReLU(), convolutions[1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x ``(B, width, H, W)`` plus what the layers say."""
+        return x + self.layers(x)
+
+
+class WeightNormResNet(Conditioner):
+    """The residual network of RealNVP's couplings (Dinh et al., 2016, arXiv:1605.08803, Section 4.1), without batch normalisation.
+
+    Batch statistics inside of a coupling's network make training and evaluation different densities.
+
+    Args:
+        in_channels, out_channels: of x and of the parameters.
+        width: channels of the residual blocks.
+        num_blocks: how many there are.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, width: int = 64, num_blocks: int = 8) -> None:
+        super().__init__()
+        require_width(width)
+        if num_blocks < 1:
+            raise UserError(f"num_blocks: expected at least 1, got {num_blocks}")
+        self.first = weight_norm(nn.Conv2d(in_channels, width, 3, padding=1))
+        self.blocks = nn.Sequential(*(WeightNormBlock(width) for _ in range(num_blocks)))
+        self.last = nn.Conv2d(width, out_channels, 1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        return self.last(torch.relu(self.blocks(self.first(x))))

@@ -1,0 +1,40 @@
+"""Layers that set some of their weights from the first batch that passes through them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+
+class DataDependent(nn.Module):
+    """A layer with a data-dependent initialisation, which takes place within :func:`initializing` and never else.
+
+    ``forward`` begins with ``self.begin(x)``. Whether a model is initialised is the model's knowledge, so a layer needs no flag in the
+    checkpoint, and neither evaluation nor sampling can initialise it by accident.
+    """
+
+    initializing = False
+
+    def begin(self, x: Tensor) -> None:
+        """Set the weights if this is the moment."""
+        if self.initializing:
+            self.initialize(x.detach())
+
+    def initialize(self, x: Tensor) -> None:
+        """Set the weights from the input ``(B, C, ...)`` of this layer, by statistics over all processes."""
+        raise NotImplementedError(f"{type(self).__name__} has to implement initialize")
+
+
+@contextlib.contextmanager
+def initializing(module: nn.Module) -> Iterator[None]:
+    """Every :class:`DataDependent` layer of ``module`` sets its weights from what passes through it; layer by layer in one forward pass."""
+    layers = [layer for layer in module.modules() if isinstance(layer, DataDependent)]
+    for layer in layers:
+        layer.initializing = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.initializing = False
