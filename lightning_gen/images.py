@@ -78,7 +78,7 @@ def dequantize(images: Tensor, noise: UniformNoise, num_bits: int = 8) -> Tensor
 
 
 def quantize(values: Tensor, num_bits: int = 8) -> Tensor:
-    """Dequantized values to the uint8 of the level in whose cell they lie: the inverse of :func:`dequantize`; values outside are clamped."""
+    """Dequantized values to the uint8 of the level in whose cell they lie, which undoes :func:`dequantize`; those outside are clamped."""
     return from_levels((values * 2**num_bits).floor().clamp(0, 2**num_bits - 1), num_bits)
 
 

@@ -12,7 +12,7 @@ from lightning_gen.noise import Noise, philox
 
 
 class Squeeze(Bijection):
-    """Each 2x2 block of pixels becomes four channels (Dinh et al., 2016, arXiv:1605.08803, Section 3.6): ``(C, H, W) -> (4C, H/2, W/2)``."""
+    """Each 2x2 block becomes four channels (Dinh et al., 2016, arXiv:1605.08803, Section 3.6): ``(C, H, W) -> (4C, H/2, W/2)``."""
 
     def forward(self, x: Tensor, context: Tensor | None = None, noise: Noise | None = None) -> tuple[Tensor, Tensor]:
         return pixel_unshuffle(x, 2), zero_log_det(x)

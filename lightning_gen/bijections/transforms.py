@@ -1,4 +1,4 @@
-r"""Monotonic functions of one number, whose parameters a network computes: what couplings and autoregressive layers apply to each dimension.
+r"""Increasing functions of a number, with parameters from a network: what couplings and autoregressive layers apply to each dimension.
 
 Parameters come as ``(B, P, *event)``: P numbers for each number of x ``(B, *event)``.
 """

@@ -14,7 +14,7 @@ from lightning_gen.distributions.base import LatentDistribution
 from lightning_gen.distributions.normal import DiagonalNormal
 from lightning_gen.errors import UserError
 from lightning_gen.models.base import Batch, GenerativeModel
-from lightning_gen.models.flows.dequantization import Dequantization, NoDequantization
+from lightning_gen.models.flows.dequantization import Dequantization
 from lightning_gen.models.hyperparameters import require_at_least, require_positive
 from lightning_gen.models.sampling import SamplesFromNoise
 from lightning_gen.nn.base import LabelEmbedding
