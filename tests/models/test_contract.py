@@ -24,6 +24,7 @@ from lightning_gen.models import (
     MixturePriorVAE,
     PoissonVAE,
     PriorSamplingLVM,
+    RealNVP,
     VampPriorVAE,
 )
 from lightning_gen.models.capabilities import SupportsLatents, SupportsLikelihood, SupportsPrior, SupportsSampling, capabilities_of
@@ -41,6 +42,8 @@ CASES = {
     "VAE conv": (VAE, {"latent_dim": 3, "likelihood": "DiscretizedLogistic", **CONV}),
     "GAN": (GAN, {"latent_dim": 3, "hidden": [9]}),
     "DCGAN": (DCGAN, {"latent_dim": 3, "width": 4}),
+    "RealNVP": (RealNVP, {"width": 4, "num_blocks": 1, "normalization": "ActNorm"}),
+    "RealNVP batch normalisation": (RealNVP, {"width": 4, "num_blocks": 1}),
     "Autoencoder mlp": (Autoencoder, {"latent_dim": 3, **MLP}),
     "Autoencoder conv": (Autoencoder, {"latent_dim": 3, **CONV}),
     "DenoisingAutoencoder": (DenoisingAutoencoder, {"latent_dim": 3, "chain_steps": 3, **MLP}),

@@ -69,6 +69,7 @@ class RealNVP(NormalizingFlow):
 
     def build_bijection(self) -> Bijection:
         require_at_least(1, width=self.hparams.width, num_blocks=self.hparams.num_blocks, num_couplings=self.hparams.num_couplings)
+        require_at_least(0, num_scales=self.hparams.num_scales)
         if not is_image(self.data_shape):
             couplings = [self.coupling(self.data_shape, "alternate", flip) for flip in alternate(self.hparams.num_couplings)]
             return Chain([layer for pair in couplings for layer in pair])
