@@ -1,13 +1,23 @@
-"""Every autoencoder's configuration on the digits beats its own untrained network by far, on every score that it gets by default."""
+"""Every likelihood model's configuration on the digits beats its own untrained network by far, on every score that it gets by default, and
+every flow also a model of independent pixels."""
 
 import json
 
 import pytest
+import torch
 
 from lightning_gen.cli import main
 from lightning_gen.configs import config_names
+from lightning_gen.data.digits import Digits
+from lightning_gen.images import to_levels
 
-DIGITS = sorted(name for name, path in config_names().items() if path.parent.name == "autoencoders" and name.endswith("_digits"))
+
+def digits_of(family):
+    return sorted(name for name, path in config_names().items() if path.parent.name == family and name.endswith("_digits"))
+
+
+FLOWS = digits_of("flows")
+DIGITS = digits_of("autoencoders") + FLOWS
 QUIET = [
     "--evaluation.every_images",
     "0",
@@ -25,6 +35,8 @@ MARGINS = {"bits/dim": 0.8}
 """How much lower."""
 HIGHER = {"CS(digits-cnn)": 2.0}
 """How many times higher."""
+BELOW_INDEPENDENT_PIXELS = 0.2
+"""By how many bits/dim a flow is better than independent pixels."""
 
 
 def scores(run, kind):
@@ -32,13 +44,28 @@ def scores(run, kind):
     return {score["name"]: score["value"] for score in json.loads(file.read_text())["scores"]}
 
 
-def test_there_is_one_for_every_model_of_the_family():
-    assert len(DIGITS) >= 17
+@pytest.fixture(scope="module")
+def independent_pixels():
+    """Bits/dim of the test images when each pixel has the histogram of the training images (every level counted once more)."""
+    data = Digits(batch_size=64)
+    train, test = (to_levels(data.batch(split, range(data.split_size(split)))[0], 4).flatten(1).long() for split in ("train", "test"))
+    counts = torch.nn.functional.one_hot(train, 16).sum(0) + 1.0
+    log_probs = (counts / counts.sum(1, keepdim=True)).log2()
+    return -float(log_probs.gather(1, test.T).mean())
+
+
+def test_there_is_one_for_every_model_of_the_families():
+    assert len(digits_of("autoencoders")) >= 17
+    assert len(FLOWS) >= 1
+
+
+def test_independent_pixels_need_more_than_two_bits(independent_pixels):
+    assert independent_pixels == pytest.approx(2.3888, abs=1e-3)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DIGITS)
-def test_training_beats_the_untrained_network(name, tmp_path, capsys):
+def test_training_beats_the_untrained_network(name, tmp_path, capsys, independent_pixels):
     with pytest.raises(SystemExit) as stop:
         main(["fit", "--config", name, *QUIET, "--checkpoints.untrained", "true", "--runs", str(tmp_path), "--wandb", "off"])
     assert stop.value.code == 0, capsys.readouterr().err
@@ -53,3 +80,5 @@ def test_training_beats_the_untrained_network(name, tmp_path, capsys):
             assert value < before[score] - MARGINS[score], score
         else:
             assert value > before[score] * HIGHER[score], score
+    if name in FLOWS:
+        assert after["bits/dim"] < independent_pixels - BELOW_INDEPENDENT_PIXELS
