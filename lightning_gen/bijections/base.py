@@ -5,7 +5,8 @@ r"""What every invertible layer can do, and how layers are put together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,15 @@ class Bijection(nn.Module):
         """z to x."""
         raise NotImplementedError(f"{type(self).__name__} has to implement inverse")
 
+    def learned_layers(self) -> list[Bijection]:
+        """The layers that data have shaped, from noise to data; not those that only move numbers or stretch them in a fixed way."""
+        statistics = any(buffer.is_floating_point() for buffer in self.buffers())
+        return [self] if statistics or any(True for _ in self.parameters()) else []
+
+    def partial_inverse(self, z: Tensor, layers: Container[Bijection], context: Tensor | None = None) -> Tensor:
+        """z to x by some of the learned layers alone: the others are left out, as if they were the identity."""
+        return self.inverse(z, context) if self in layers or not self.learned_layers() else z
+
 
 class Chain(Bijection):
     """Bijections one after the other, the first one next to the data.
@@ -50,8 +60,20 @@ class Chain(Bijection):
         return x, log_det
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        for bijection in reversed(self.bijections):
+        for bijection in self.from_noise():
             z = bijection.inverse(z, context)
+        return z
+
+    def from_noise(self) -> Iterator[Bijection]:
+        """The bijections in the order from noise to data."""
+        return reversed(cast(Sequence[Bijection], self.bijections))
+
+    def learned_layers(self) -> list[Bijection]:
+        return [layer for bijection in self.from_noise() for layer in bijection.learned_layers()]
+
+    def partial_inverse(self, z: Tensor, layers: Container[Bijection], context: Tensor | None = None) -> Tensor:
+        for bijection in self.from_noise():
+            z = bijection.partial_inverse(z, layers, context)
         return z
 
 

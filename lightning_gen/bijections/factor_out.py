@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import torch
 from torch import Tensor, nn
 
@@ -45,10 +47,24 @@ class FactorOut(Bijection):
         return torch.cat([early.flatten(1), z], dim=1), log_det + term
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        early, z = self.parted(z)
+        return self.joined(early, self.rest.inverse(z, context), standardised=self.network is not None)
+
+    def parted(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """The early half in its shape, and the flat noise of the rest."""
         size = torch.Size(self.event_shape).numel()
-        early, z = z[:, :size].unflatten(1, self.event_shape), z[:, size:]
-        h = self.rest.inverse(z, context)
-        if self.network is not None:
+        return z[:, :size].unflatten(1, self.event_shape), z[:, size:]
+
+    def joined(self, early: Tensor, h: Tensor, *, standardised: bool) -> Tensor:
+        """x of its halves."""
+        if standardised:
             mean, log_scale = self.moments(h)
             early = mean + torch.exp(log_scale) * early
         return torch.cat([h, early], dim=1)
+
+    def learned_layers(self) -> list[Bijection]:
+        return [*self.rest.learned_layers(), *([] if self.network is None else [self])]
+
+    def partial_inverse(self, z: Tensor, layers: Container[Bijection], context: Tensor | None = None) -> Tensor:
+        early, z = self.parted(z)
+        return self.joined(early, self.rest.partial_inverse(z, layers, context), standardised=self in layers)

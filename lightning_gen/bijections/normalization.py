@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_gen.bijections.base import Bijection, wide
-from lightning_gen.distributed import global_mean
 from lightning_gen.errors import UserError
-from lightning_gen.nn.data_dependent import DataDependent
+from lightning_gen.nn.data_dependent import DataDependent, moments
 from lightning_gen.noise import Noise
 
 
@@ -95,13 +94,6 @@ class BatchNormalization(Bijection):
         z = z.to(wide(z))
         deviation = torch.sqrt(self.running_variance + self.epsilon)
         return z * per_channel(deviation, z) + per_channel(self.running_mean, z)
-
-
-def moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each channel of x ``(B, C, ...)`` over the global batch, ``(C,)``, differentiable."""
-    rows = x.to(wide(x)).movedim(1, -1).flatten(0, -2)
-    mean = global_mean(rows.mean(0))
-    return mean, global_mean((rows - mean).square().mean(0))
 
 
 def per_channel(values: Tensor, x: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ class MLPConditioner(Conditioner):
         super().__init__()
         self.layers = mlp(math.prod(event_shape) + context_features, hidden, out_features, ACTIVATIONS[activation]())
         self.takes_context = context_features > 0
-        nn.init.zeros_(self.layers[-1].weight)
+        start_at_zero(self.layers[-1])
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         x = x.flatten(1)
@@ -90,8 +90,13 @@ class WeightNormResNet(Conditioner):
         self.first = weight_norm(nn.Conv2d(in_channels, width, 3, padding=1))
         self.blocks = nn.Sequential(*(WeightNormBlock(width) for _ in range(num_blocks)))
         self.last = nn.Conv2d(width, out_channels, 1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        start_at_zero(self.last)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         return self.last(torch.relu(self.blocks(self.first(x))))
+
+
+def start_at_zero(layer: nn.Module) -> None:
+    """Let a layer say zero at first."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor, nn
+
+from lightning_gen.distributed import global_mean
 
 
 class DataDependent(nn.Module):
@@ -38,3 +41,10 @@ def initializing(module: nn.Module) -> Iterator[None]:
     finally:
         for layer in layers:
             layer.initializing = False
+
+
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of each channel of x ``(B, C, ...)`` over the global batch, ``(C,)``, differentiable, in float32 at least."""
+    rows = x.to(torch.promote_types(x.dtype, torch.float32)).movedim(1, -1).flatten(0, -2)
+    mean = global_mean(rows.mean(0))
+    return mean, global_mean((rows - mean).square().mean(0))
