@@ -18,9 +18,23 @@ _log = logging.getLogger("lightning_gen")
 T = TypeVar("T")
 
 
+_on_its_own = False
+
+
 def is_distributed() -> bool:
     """Whether this process is one of several that train or evaluate together."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    return not _on_its_own and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """This process works on its own for a while: the others do something else, and would never answer."""
+    global _on_its_own
+    before, _on_its_own = _on_its_own, True
+    try:
+        yield
+    finally:
+        _on_its_own = before
 
 
 def rank() -> int:

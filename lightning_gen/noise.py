@@ -176,3 +176,31 @@ class NamedNoise(Noise):
 
     def uniform(self, name: str, shape: Sequence[int]) -> Tensor:
         return self.source.uniform(f"{self.prefix}/{name}", shape)
+
+
+class RecordedNoise(Noise):
+    """The draws of another source, kept by name, so that they can be had again on another device and in another type of float.
+
+    Args:
+        source: where a draw comes from that is not known yet.
+        draws: those that are known, by kind and name; new ones are added.
+    """
+
+    def __init__(self, source: Noise, draws: dict[str, Tensor]) -> None:
+        super().__init__(source.device)
+        self.source = source
+        self.draws = draws
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def normal(self, name: str, shape: Sequence[int]) -> Tensor:
+        return self._kept(f"normal {name}", lambda: self.source.normal(name, shape))
+
+    def uniform(self, name: str, shape: Sequence[int]) -> Tensor:
+        return self._kept(f"uniform {name}", lambda: self.source.uniform(name, shape))
+
+    def _kept(self, key: str, draw: Callable[[], Tensor]) -> Tensor:
+        if key not in self.draws:
+            self.draws[key] = draw()
+        return self.draws[key].to(self.device, torch.get_default_dtype())

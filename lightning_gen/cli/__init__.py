@@ -25,6 +25,7 @@ COMMANDS = {
     "finetune": "train a classifier from a model's encoder and from scratch",
     "anomaly": "tell images of a model's own data from others",
     "disentangle": "measure whether each latent dimension follows one known factor",
+    "debug": "replay the step on which a run met NaN or infinity, in float64",
     "leaderboard": "rank all result records, per protocol",
     "list": "show the models, configurations, data sets and extractors by name",
     "demo": "train, score and rank a small model without any download",

@@ -17,6 +17,7 @@ from lightning_gen.callbacks.ema import EMA
 from lightning_gen.callbacks.generative_metrics import GenerativeMetrics
 from lightning_gen.callbacks.latent_pictures import LatentPictures
 from lightning_gen.callbacks.latent_report import LatentReport
+from lightning_gen.callbacks.nonfinite import NonFinite
 from lightning_gen.callbacks.pictures import ReconstructionGrid, SampleGrid
 from lightning_gen.callbacks.preemption import Preemption
 from lightning_gen.callbacks.progress import Progress
@@ -218,7 +219,7 @@ class Experiment(LightningCLI):
         position = callbacks.index(self.checkpoints)
         bar = [Progress(self.config_init["budget"].images)] if config["enable_progress_bar"] is not False else []
         ours = [*callbacks[:position], self.preemption, *callbacks[position:]]
-        config["callbacks"] = [self.run_folder, *bar, *(config["callbacks"] or [])]
+        config["callbacks"] = [self.run_folder, NonFinite(), *bar, *(config["callbacks"] or [])]
         try:
             return super()._instantiate_trainer(config, ours)
         except (ValueError, MisconfigurationException) as error:

@@ -153,6 +153,10 @@ class GenerativeModel(pl.LightningModule):
             return IndexedNoise(stable_hash(self.training_seed, "training"), range(start, start + count), self.device)
         return StepNoise(count, self.training_seed, self.batches_seen, self.global_rank, self.device)
 
+    def seed_generators(self, rank: int) -> None:
+        """Key the global generators, from which dropout and the like draw, by the current step of a rank."""
+        torch.manual_seed(stable_hash(self.training_seed, self.batches_seen, rank, "ambient") >> 1)
+
     def on_train_start(self) -> None:
         """Start the clock of device hours."""
         self._clock = time.monotonic()
@@ -169,10 +173,11 @@ class GenerativeModel(pl.LightningModule):
         self.images_seen += len(batch[0]) * self.world_size
         self.batches_seen += 1
         self.last_batch = batch
-        torch.manual_seed(stable_hash(self.training_seed, self.batches_seen, self.global_rank, "ambient") >> 1)
+        self.seed_generators(self.global_rank)
         self._apply_learning_rate_schedule()
         if not self.data_initialized:
-            with torch.no_grad():
+            # In the model's type: Lightning sets it only around its own steps.
+            with torch.no_grad(), default_dtype(torch.promote_types(self.dtype, torch.float32)):
                 self.initialize_from_data(batch, self.step_noise(batch))
             self.data_initialized = True
 
@@ -298,3 +303,14 @@ class Averages(nn.ModuleDict):
 
     def train(self, mode: bool = True) -> Averages:
         return super().train(False)
+
+
+@contextlib.contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """The type of new tensors, for a while."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

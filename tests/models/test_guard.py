@@ -9,7 +9,7 @@ from torch import nn
 
 from lightning_gen.errors import NonFiniteLossError
 from lightning_gen.models import GAN, VAE
-from lightning_gen.models.guard import FiniteGuard, first_nonfinite_layer
+from lightning_gen.models.guard import FiniteGuard
 
 NAN, ONE = torch.tensor(math.nan), torch.tensor(1.0)
 
@@ -24,7 +24,12 @@ class NegativeLog(nn.Module):
 def stub(device="cuda", world_size=1):
     """What the guard needs of a model, on a device where looking is not free."""
     return SimpleNamespace(
-        device=torch.device(device), world_size=world_size, images_seen=640, last_batch=None, named_parameters=lambda: iter(())
+        device=torch.device(device),
+        world_size=world_size,
+        images_seen=640,
+        batches_seen=40,
+        last_batch=None,
+        named_parameters=lambda: iter(()),
     )
 
 
@@ -56,6 +61,15 @@ def test_flags_are_read_every_so_many_steps_and_remembered_until_then(model, eve
     with pytest.raises(NonFiniteLossError, match="'loss'"):
         guard.watch(model, {"loss": NAN if stop == bad_step else ONE})
     guard.check(model)  # what was reported is forgotten
+
+
+def test_the_first_bad_step_and_its_terms_are_blamed_not_those_of_the_look():
+    guard, model = FiniteGuard(5), stub()
+    for step in range(1, 5):
+        model.images_seen = 64 * step
+        guard.watch(model, {"rate": NAN if step > 1 else ONE, "loss": NAN if step > 2 else ONE})
+    with pytest.raises(NonFiniteLossError, match=r"^loss term 'rate' became NaN or infinite after 256 images \(first after 128 images, "):
+        guard.check(model)
 
 
 def test_a_term_that_is_not_there_in_every_step_is_remembered_too():
@@ -102,13 +116,3 @@ def test_in_a_gan_too_the_layer_that_makes_the_first_bad_value_is_named(tiny, fi
     model.generator.network.layers[1] = NegativeLog()
     with pytest.raises(NonFiniteLossError, match=r"first in layer 'generator\.network\.layers\.1'"):
         fit(model, tiny(), batches=4)
-
-
-def test_the_first_layer_in_order_of_use_is_named_and_no_hook_stays():
-    network = nn.Sequential(nn.Linear(2, 2), NegativeLog(), nn.Linear(2, 2), NegativeLog())
-    assert first_nonfinite_layer(network, lambda: network(torch.ones(1, 2))) == "1"
-    assert first_nonfinite_layer(network, lambda: network[0](torch.ones(1, 2))) is None
-    assert not any(layer._forward_hooks for layer in network)
-    with pytest.raises(ZeroDivisionError):
-        first_nonfinite_layer(network, lambda: 1 / 0)
-    assert not any(layer._forward_hooks for layer in network)
