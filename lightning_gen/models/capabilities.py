@@ -65,6 +65,15 @@ class SupportsPrior(Protocol):
 
 
 @runtime_checkable
+class SupportsPath(Protocol):
+    """Leads noise to data by steps that can be looked at."""
+
+    def latent_path(self, z: Tensor, num_points: int, *, labels: Tensor | None = None) -> tuple[Tensor, list[float]]:
+        """Up to so many points of the way from latents ``(B, D)`` to their images, both ends included: uint8 images (or vectors)
+        ``(S, B, ...)``, and how far along each lies, from 0 to 1."""
+
+
+@runtime_checkable
 class SupportsPosterior(Protocol):
     """Infers a distribution of latent vectors from an image: what a report of rate, collapse and gaps needs."""
 
@@ -108,6 +117,7 @@ CAPABILITIES: dict[str, type] = {
     "latents": SupportsLatents,
     "decoding": SupportsDecoding,
     "prior": SupportsPrior,
+    "path": SupportsPath,
     "posterior": SupportsPosterior,
     "reconstruction": SupportsReconstruction,
     "codes": SupportsCodes,

@@ -5,6 +5,7 @@ from lightning_gen.lazy import lazy_exports
 DEQUANTIZATIONS = {
     "UniformDequantization": "dequantization",
     "NoDequantization": "dequantization",
+    "VariationalDequantization": "variational_dequantization",
 }
 
 __getattr__, __dir__ = lazy_exports(__name__, DEQUANTIZATIONS)
