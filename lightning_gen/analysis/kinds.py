@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lightning_gen.analysis.density import Density
 from lightning_gen.analysis.exploration import Explorer, Request
+from lightning_gen.analysis.flow_path import FlowPath
 from lightning_gen.analysis.holes import Holes
 from lightning_gen.analysis.interpolation import Interpolation
 from lightning_gen.analysis.latent_arithmetic import Arithmetic
@@ -13,10 +15,14 @@ from lightning_gen.analysis.manifold import Manifold
 from lightning_gen.analysis.posterior import Posterior
 from lightning_gen.analysis.reconstruction import Reconstruction
 from lightning_gen.analysis.scatter import Scatter
+from lightning_gen.analysis.temperature import Temperature
 from lightning_gen.analysis.traversal import Traversal
 from lightning_gen.errors import UserError, did_you_mean
 
-EXPLORERS = (Posterior(), Traversal(), Manifold(), Scatter(), Interpolation(), Arithmetic(), Holes(), Reconstruction())
+EXPLORERS = (
+    Posterior(), Traversal(), Manifold(), Scatter(), Interpolation(), Arithmetic(), Holes(), Reconstruction(),
+    Density(), FlowPath(), Temperature(),
+)  # fmt: skip
 KINDS: dict[str, Explorer] = {explorer.name: explorer for explorer in EXPLORERS}
 
 

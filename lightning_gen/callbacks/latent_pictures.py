@@ -16,7 +16,7 @@ from lightning_gen.models.base import GenerativeModel
 AFTERWARDS = ("posterior", "holes")
 """The kinds that measure many images, for which one process should not keep the others waiting; their place is after training."""
 
-DRAWN = ["traversal", "manifold", "scatter", "interpolation"]
+DRAWN = ["traversal", "manifold", "scatter", "interpolation", "density"]
 """What is drawn when nobody says."""
 
 
@@ -25,8 +25,8 @@ class LatentPictures(PictureCallback):
 
     Args:
         every_images: the interval in images seen; 0 draws nothing at all.
-        kinds: of traversal, manifold, scatter, interpolation, arithmetic and reconstruction; those that the model is not capable of are
-            named once and left out.
+        kinds: of traversal, manifold, scatter, interpolation, arithmetic, reconstruction, density, path and temperature; those that the
+            model is not capable of are named once and left out.
         seed: keys drawn latents.
     """
 

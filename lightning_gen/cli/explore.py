@@ -6,7 +6,10 @@ from lightning_gen import registry
 from lightning_gen.cli.arguments import Arguments
 from lightning_gen.cli.evaluate import SPLITS
 
-KINDS = ("posterior", "traversal", "manifold", "scatter", "interpolation", "arithmetic", "holes", "reconstruction")
+KINDS = (
+    "posterior", "traversal", "manifold", "scatter", "interpolation", "arithmetic", "holes", "reconstruction",
+    "density", "path", "temperature",
+)  # fmt: skip
 
 
 def run(argv: list[str]) -> int:
@@ -17,8 +20,10 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--split", choices=SPLITS, default="test", help="whose images are encoded (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of drawn latents only: number i is that of 'sample' (default: %(default)s)")
     parser.add_argument("--weights", choices=("ema", "live"), default="ema", help="averaged weights, where there are any, or live ones")
-    parser.add_argument("--num_images", type=int, metavar="N", help="images, rows or pairs of a picture, points of a scatter plot")
-    parser.add_argument("--steps", type=int, metavar="N", help="columns of traversal and interpolation, side of the manifold")
+    parser.add_argument("--num_images", type=int, metavar="N", help="images, rows or pairs of a picture, points of a plot")
+    parser.add_argument(
+        "--steps", type=int, metavar="N", help="columns of traversal, interpolation and path, side of the manifold and of the density"
+    )
     parser.add_argument("--images", metavar="I,J,...", help="numbers of images (samples, without an encoder) to traverse or join by two")
     parser.add_argument(
         "--labels",

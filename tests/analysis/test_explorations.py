@@ -363,7 +363,7 @@ def test_reconstruction_is_measured_over_the_split():
 # Who can be explored by what.
 
 POSSIBLE = {
-    "vae": {"posterior", "traversal", "scatter", "interpolation", "arithmetic", "holes", "reconstruction"},
+    "vae": {"posterior", "traversal", "scatter", "interpolation", "arithmetic", "holes", "reconstruction", "temperature"},
     "coder": {"traversal", "scatter", "interpolation", "arithmetic", "holes"},
     "coder_2": {"traversal", "scatter", "interpolation", "arithmetic", "holes", "manifold"},
     "dcgan": {"traversal", "interpolation"},

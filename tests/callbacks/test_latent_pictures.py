@@ -9,7 +9,7 @@ from lightning_gen.callbacks.latent_pictures import LatentPictures
 from lightning_gen.data import Digits, ToyDensity
 from lightning_gen.errors import UserError
 
-ALL = ["traversal", "manifold", "scatter", "interpolation", "arithmetic", "reconstruction"]
+ALL = ["traversal", "manifold", "scatter", "interpolation", "arithmetic", "reconstruction", "temperature"]
 
 
 def fit(folder, callbacks, model=None, data=None):
@@ -55,6 +55,7 @@ def test_what_a_model_is_not_capable_of_is_named_once_and_left_out(tmp_path, cap
     assert [message for message in caplog.messages if "LatentPictures" in message] == [
         "LatentPictures: no manifold, DCGAN has 100 latent dimensions; a manifold is a picture of 2",
         "LatentPictures: no scatter, DCGAN has no encoder into latent vectors",
+        "LatentPictures: no density, DCGAN has no likelihood",
     ]
 
 
@@ -78,10 +79,17 @@ def test_codes_that_are_not_finite_cost_a_picture_and_not_the_training(tmp_path,
     assert f"LatentPictures: no pictures now, {words}" in caplog.messages
 
 
-def test_vectors_have_a_scatter_plot(tmp_path):
+def test_vectors_have_a_scatter_plot_and_a_density(tmp_path):
     data = ToyDensity(density="two_moons", batch_size=64)
     fit(tmp_path, [LatentPictures(256)], models.VAE([2], latent_dim=2), data)
-    assert pictures(tmp_path) == ["explore_scatter_0000000256.png"]
+    assert pictures(tmp_path) == ["explore_density_0000000256.png", "explore_scatter_0000000256.png"]
+
+
+def test_a_flow_is_drawn_while_it_is_trained(tmp_path):
+    data = ToyDensity(density="two_moons", batch_size=64)
+    kinds = ["density", "path", "temperature"]
+    fit(tmp_path, [LatentPictures(128, kinds)], models.NSF([2], width=4, num_blocks=1, num_steps=1), data)
+    assert pictures(tmp_path) == sorted(f"explore_{kind}_{images:010d}.png" for kind in kinds for images in (128, 256))
 
 
 def test_nothing_is_said_or_drawn_by_default(tmp_path, caplog):
