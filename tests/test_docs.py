@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 GUIDE = (DOCS / "add_a_model.md").read_text()
 METRICS = (DOCS / "metrics.md").read_text()
-AUTOENCODERS = (DOCS / "models" / "autoencoders.md").read_text()
+PAGES = {family: (DOCS / "models" / f"{family}.md").read_text() for family in ("autoencoders", "flows")}
 
 
 def blocks(text: str, mark: str) -> list[tuple[str, str]]:
@@ -86,15 +86,23 @@ def test_the_commands_and_the_call_of_the_page_on_scores_work(user, capsys):
 
 
 def test_the_commands_of_the_page_on_autoencoders_work(user, capsys):
-    for words in commands(AUTOENCODERS):
+    for words in commands(PAGES["autoencoders"]):
         run(words)
     assert [*(user / "runs" / "vae_digits").rglob("explore-traversal-*.png")]
     assert [*(user / "runs" / "autoencoder_digits_gaussian").rglob("last.ckpt")]
 
 
-def test_every_autoencoder_has_its_line_on_the_page():
-    family = {name for name, module in MODELS.items() if module.startswith("autoencoders.")}
-    assert family == set(re.findall(r"^\| `(\w+)` \|", AUTOENCODERS.partition("## What to look at")[0], flags=re.MULTILINE))
+def test_the_commands_of_the_page_on_flows_work(user, capsys):
+    for words in commands(PAGES["flows"]):
+        run(words)
+    assert [*(user / "runs" / "real_nvp_digits").rglob("explore-path-*.png")]
+    assert (user / "sheet.png").is_file()
+
+
+@pytest.mark.parametrize("family", PAGES)
+def test_every_model_of_a_family_has_its_line_on_the_page(family):
+    names = {name for name, module in MODELS.items() if module.startswith(f"{family}.")}
+    assert names == set(re.findall(r"^\| `(\w+)` \|", PAGES[family].partition("## What")[0], flags=re.MULTILINE))
 
 
 def test_nothing_runs_without_trust(user, capsys):
