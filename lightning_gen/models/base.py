@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from lightning_gen.errors import UserError
 from lightning_gen.models.guard import FiniteGuard
 from lightning_gen.models.hyperparameters import notes_arguments, plain
+from lightning_gen.models.inference import Averages, default_dtype
 from lightning_gen.nn.base import LabelKind
 from lightning_gen.noise import BLOCK, IndexedNoise, Noise, StepNoise, stable_hash
 from lightning_gen.registry import Spec, class_path
@@ -234,17 +235,15 @@ class GenerativeModel(pl.LightningModule):
     def inference(self, weights: Weights = "ema") -> Iterator[None]:
         """Evaluation mode, no gradients, no autocast, on the averaged weights when there are any; afterwards all is as before."""
         modes = {module: module.training for module in self.modules()}
-        default = torch.get_default_dtype()
         live = {name: getattr(self, name) for name in self.ema} if self.ema is not None and weights == "ema" else {}
         try:
             for name in live:
                 setattr(self, name, self.ema[name])
-            torch.set_default_dtype(self.dtype)  # of the noise and of the images' float forms, outside Lightning's own steps too
             self.eval()
-            with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            # The type of the noise and of the images' float forms, outside Lightning's own steps too.
+            with torch.no_grad(), torch.autocast(self.device.type, enabled=False), default_dtype(self.dtype):
                 yield
         finally:
-            torch.set_default_dtype(default)
             for name, network in live.items():
                 setattr(self, name, network)
             for module, mode in modes.items():
@@ -296,21 +295,3 @@ class GenerativeModel(pl.LightningModule):
         copies = {name: copy.deepcopy(getattr(self, name)) for name in self.averaged_networks}
         self.ema = Averages(copies).eval()
         self.ema.requires_grad_(False)
-
-
-class Averages(nn.ModuleDict):
-    """Averaged copies of networks; they stay in evaluation mode whatever Lightning sets."""
-
-    def train(self, mode: bool = True) -> Averages:
-        return super().train(False)
-
-
-@contextlib.contextmanager
-def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """The type of new tensors, for a while."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
