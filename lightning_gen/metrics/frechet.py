@@ -154,8 +154,8 @@ def _nuclear_norm(x: GaussianStatistics, y: GaussianStatistics) -> Tensor:
         factor = few.factor()
         if many.root is not None:
             factor = factor @ many.root
-            return _root_trace(_lower_product(factor, factor.T))
-        return _root_trace(_lower_product(factor @ many.covariance_matrix(), factor.T))
+            return _root_trace(_lower_product(factor, factor.T), rank=few.count - 1)
+        return _root_trace(_lower_product(factor @ many.covariance_matrix(), factor.T), rank=few.count - 1)
     known, other = (x, y) if x.root is not None and y.root is None else (y, x)
     root = known.symmetric_root()
     return _root_trace(_congruence(root, other.covariance_matrix()))
@@ -166,9 +166,14 @@ def _by_singular_values(x: GaussianStatistics, y: GaussianStatistics) -> Tensor:
     return torch.linalg.svdvals(left @ right.T).sum()
 
 
-def _root_trace(symmetric: Tensor) -> Tensor:
-    """The trace of the root of a positive semi-definite matrix, of which only the lower triangle is read."""
-    return torch.linalg.eigvalsh(symmetric).clamp_(min=0).sqrt_().sum()
+def _root_trace(symmetric: Tensor, rank: int | None = None) -> Tensor:
+    """The trace of the root of a positive semi-definite matrix, of which only the lower triangle is read.
+
+    Centred rows add up to zero, so that their matrix has one rank less than there are rows: its smallest eigenvalue is the rounding of a
+    zero, of either sign, and the root of that would be far larger.
+    """
+    largest_first = torch.linalg.eigvalsh(symmetric).flip(0)
+    return largest_first[:rank].clamp_(min=0).sqrt_().sum()
 
 
 def _lower_product(a: Tensor, b: Tensor, size: int = 256) -> Tensor:
