@@ -17,7 +17,8 @@ from lightning_gen.noise import Noise, philox
 class ChannelMixing(Bijection):
     r"""One matrix for every pixel, :math:`z_{:ij} = W x_{:ij}`, :math:`\log|\det| = HW \log|\det W|`; subclasses say what W is.
 
-    :math:`W^{-1}` is kept from one call without gradients to the next, until a parameter changes: sampling solves for it once.
+    :math:`W^{-1}` is kept from one call without gradients to the next, until a parameter changes: sampling solves for it once. A forward
+    pass with gradients forgets it too, since fused optimisers change parameters behind their version counters.
     """
 
     def __init__(self) -> None:
@@ -33,6 +34,8 @@ class ChannelMixing(Bijection):
         raise NotImplementedError(f"{type(self).__name__} has to implement log_volume")
 
     def forward(self, x: Tensor, context: Tensor | None = None, noise: Noise | None = None) -> tuple[Tensor, Tensor]:
+        if torch.is_grad_enabled():
+            self._kept = None
         log_det = self.log_volume().to(wide(x)) * x[0, 0].numel()
         return mixed(self.matrix(), x), log_det.expand(len(x))
 
@@ -41,9 +44,10 @@ class ChannelMixing(Bijection):
 
     def inverse_matrix(self) -> Tensor:
         """W^-1, solved for in float64; kept where no gradient is asked for."""
-        if torch.is_grad_enabled():
+        tensors = [*self.parameters(), *self.buffers()]
+        if torch.is_grad_enabled() or any(tensor.is_inference() for tensor in tensors):  # those have no version counter
             return solved(self.matrix())
-        state = tuple((tensor, tensor._version, tensor.data_ptr()) for tensor in (*self.parameters(), *self.buffers()))
+        state = tuple((tensor, tensor._version, tensor.data_ptr()) for tensor in tensors)
         if self._kept is None or not same(self._kept[0], state):
             self._kept = state, solved(self.matrix())
         return self._kept[1]

@@ -161,3 +161,23 @@ def test_what_says_no_matrix_says_so():
     for call in (ChannelMixing().matrix, ChannelMixing().log_volume):
         with pytest.raises(NotImplementedError, match="ChannelMixing has to implement"):
             call()
+
+
+def test_a_fused_optimisers_step_is_seen_although_it_leaves_the_version_counter_alone():
+    layer = InvertibleConvolution(3, "fused")
+    x = torch.randn(2, 3, 2, 2)
+    with torch.no_grad():
+        layer.inverse(x)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.1, fused=True)
+    (layer(x)[0].square().sum() - layer(x)[1].sum()).backward()
+    optimizer.step()
+    with torch.no_grad():
+        torch.testing.assert_close(layer.inverse(layer(x)[0]), x)
+
+
+def test_a_copy_that_was_made_in_inference_mode_can_be_sampled_from():
+    with torch.inference_mode():
+        layer = copy.deepcopy(InvertibleConvolution(3, "copied"))
+    x = torch.randn(2, 3, 2, 2)
+    with torch.no_grad():
+        torch.testing.assert_close(layer.inverse(layer(x)[0]), x)

@@ -105,7 +105,9 @@ def test_an_answer_says_how_it_was_computed_and_an_estimate_is_no_k_sample_bound
 
 
 def test_of_vectors_only_an_exact_trace_is_exact():
-    assert [built([2], evaluation_trace=trace).likelihood_kind() for trace in ("exact", "hutchinson")] == ["exact", "lower bound"]
+    kinds = [built([2], evaluation_trace=trace).likelihood_kind() for trace in ("auto", "exact", "hutchinson")]
+    assert kinds == ["exact", "exact", "lower bound"]
+    assert built([1, 4, 4]).answer_options()["trace"] == "hutchinson"
 
 
 def test_encoding_does_not_compute_what_it_throws_away_and_decoding_undoes_it(monkeypatch):
@@ -125,7 +127,7 @@ def test_encoding_does_not_compute_what_it_throws_away_and_decoding_undoes_it(mo
         ({"num_steps": 0}, r"model\.num_steps: expected at least 1"),
         ({"evaluation_tolerance": 0.0}, r"model\.evaluation_tolerance: expected a positive number"),
         ({"solver": "euler"}, r"model\.solver: expected rk4 or dopri5"),
-        ({"evaluation_trace": "none"}, r"model\.evaluation_trace: expected exact or hutchinson"),
+        ({"evaluation_trace": "none"}, r"model\.evaluation_trace: expected auto or exact or hutchinson"),
         ({"num_scales": 4}, "a squeeze needs images with even sides"),
     ],
 )

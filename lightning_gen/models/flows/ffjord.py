@@ -13,7 +13,7 @@ last digit, a sample. Not implemented: the batch normalisation between blocks th
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -59,8 +59,8 @@ class FFJORD(NormalizingFlow):
         solver, num_steps, tolerance, trace: in training, see :class:`~lightning_gen.bijections.ode.Integration`.
         gradient: of the training, see :class:`~lightning_gen.bijections.ode.ODEFlow`; ``adjoint`` needs the least memory.
         evaluation_solver, evaluation_num_steps, evaluation_tolerance, evaluation_trace: in evaluation; part of every result. An exact trace
-            costs D products per evaluation of a field: for vectors and small images. With ``hutchinson`` a likelihood is an unbiased
-            estimate, and further samples are averaged: the k-sample bound of estimates would not be a bound.
+            costs D products per evaluation of a field: ``auto`` takes it for vectors, and Hutchinson's for images. With ``hutchinson`` a
+            likelihood is an unbiased estimate, and further samples are averaged: the k-sample bound of estimates would not be a bound.
         **options: as for every :class:`NormalizingFlow`.
     """
 
@@ -84,7 +84,7 @@ class FFJORD(NormalizingFlow):
         evaluation_solver: Solver = "rk4",
         evaluation_num_steps: int = 16,
         evaluation_tolerance: float = 1e-6,
-        evaluation_trace: Trace = "hutchinson",
+        evaluation_trace: Literal["auto", "exact", "hutchinson"] = "auto",
         **options: Any,
     ) -> None:
         super().__init__(data_shape, **options)
@@ -128,7 +128,14 @@ class FFJORD(NormalizingFlow):
 
     def integration(self, prefix: str) -> Integration:
         """How paths are followed: by the hyperparameters of this prefix."""
-        return Integration(**{name: self.hparams[prefix + name] for name in ("solver", "num_steps", "tolerance", "trace")})
+        trace = self.evaluation_trace if prefix else self.hparams.trace
+        return Integration(**{name: self.hparams[prefix + name] for name in ("solver", "num_steps", "tolerance")}, trace=trace)
+
+    @property
+    def evaluation_trace(self) -> Trace:
+        """How the trace is had in evaluation."""
+        asked = self.hparams.evaluation_trace
+        return ("hutchinson" if is_image(self.data_shape) else "exact") if asked == "auto" else asked
 
     # Training.
 
@@ -150,17 +157,17 @@ class FFJORD(NormalizingFlow):
 
     def log_prob(self, images: Tensor, *, labels: Tensor | None = None, noise: Noise, num_samples: int = 1) -> Tensor:
         """As every flow's; with Hutchinson's trace the mean over samples, since a log-mean-exp of unbiased estimates would be too high."""
-        if self.hparams.evaluation_trace == "exact":
+        if self.evaluation_trace == "exact":
             return super().log_prob(images, labels=labels, noise=noise, num_samples=num_samples)
         draws = [NamedNoise(noise, f"estimate {sample}") for sample in range(num_samples)]
         return torch.stack([super(FFJORD, self).log_prob(images, labels=labels, noise=draw) for draw in draws]).mean(0)
 
     def likelihood_kind(self, num_samples: int = 1) -> str:
         """A bound where the trace is estimated, also of vectors: no more can be said of it."""
-        return super().likelihood_kind(num_samples) if self.hparams.evaluation_trace == "exact" else "lower bound"
+        return super().likelihood_kind(num_samples) if self.evaluation_trace == "exact" else "lower bound"
 
     def answer_options(self) -> dict[str, Any]:
-        return super().answer_options() | {"solver": str(self.integration("evaluation_")), "trace": self.hparams.evaluation_trace}
+        return super().answer_options() | {"solver": str(self.integration("evaluation_")), "trace": self.evaluation_trace}
 
     def encode(self, images: Tensor, *, labels: Tensor | None = None) -> Tensor:
         with without_log_det(self.bijection):

@@ -17,6 +17,8 @@ from lightning_gen.bijections.base import Bijection, Chain, Inverse
 from lightning_gen.bijections.checkerboard import CheckerboardSplit, checkerboard_split
 from lightning_gen.bijections.logit import Logit
 from lightning_gen.bijections.shapes import Flatten, Squeeze, squeezed
+from lightning_gen.errors import UserError
+from lightning_gen.images import is_image
 from lightning_gen.models.flows.normalizing_flow import NormalizingFlow
 from lightning_gen.models.flows.variational_dequantization import mixture_step
 from lightning_gen.models.hyperparameters import require_at_least
@@ -62,6 +64,9 @@ class FlowPP(NormalizingFlow):
 
     def build_bijection(self) -> Bijection:
         require_at_least(1, num_components=self.hparams.num_components)
+        shape = self.data_shape
+        if not is_image(shape) or shape[1] % 2 or shape[2] % 4:
+            raise UserError(f"model.data_shape: FlowPP needs images of even height and a width that 4 divides, got {list(shape)}")
         deep = squeezed(self.data_shape)
         shapes = [self.data_shape, deep]
         first, last = (self.between_colours(shape, count) for shape, count in zip(shapes, (4, 3), strict=True))

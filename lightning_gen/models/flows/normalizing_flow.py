@@ -18,7 +18,7 @@ from lightning_gen.models.flows.dequantization import Dequantization
 from lightning_gen.models.hyperparameters import require_at_least, require_positive
 from lightning_gen.models.sampling import SamplesFromNoise
 from lightning_gen.nn.base import LabelEmbedding
-from lightning_gen.nn.data_dependent import initializing
+from lightning_gen.nn.data_dependent import DataDependent, initializing
 from lightning_gen.noise import NamedNoise, Noise
 from lightning_gen.registry import ClassSpec, build
 
@@ -36,7 +36,7 @@ class NormalizingFlow(GenerativeModel, SamplesFromNoise):
         dequantization: of images, a spec of a :class:`~lightning_gen.models.flows.dequantization.Dequantization`; vectors need none.
         temperature: samples are decoded from z of the prior times this; 1 samples the model, less its more likely images.
         learning_rate: the optimiser's.
-        weight_decay: the optimiser's, on all parameters (the papers' L2 penalty).
+        weight_decay: the optimiser's, on all parameters for which a paper has no penalty of its own (its L2 penalty).
         warmup_images: the learning rate rises linearly from 0 over so many images.
         decay_images: it falls linearly to zero at so many images; 0 for a constant rate.
         **data: the rest of what describes the data, and ``conditional``, as for every :class:`GenerativeModel`.
@@ -86,9 +86,10 @@ class NormalizingFlow(GenerativeModel, SamplesFromNoise):
     # Training.
 
     def initialize_from_data(self, batch: Batch, noise: Noise) -> None:
-        """Layers that are initialised from data see the first global batch, one after the other."""
-        with initializing(self):
-            self.negative_log_likelihood(batch, noise)
+        """Layers that are initialised from data, where there are any, see the first global batch, one after the other."""
+        if any(isinstance(layer, DataDependent) for layer in self.modules()):
+            with initializing(self):
+                self.negative_log_likelihood(batch, noise)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         terms = self.negative_log_likelihood(batch, self.step_noise(batch))
