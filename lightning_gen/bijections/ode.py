@@ -168,17 +168,18 @@ class ODEFlow(Bijection):
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         return self.path(z.to(wide(z)), "inverse")
 
-    def path(self, start: Tensor, direction: Literal["forward", "inverse"]) -> Tensor:
-        """Where the path from a point ends, without the log-determinant."""
-        return self.solve(lambda t, state: (self.network.field(t, state[0]),), (start,), direction)[0]
+    def path(self, start: Tensor, direction: Literal["forward", "inverse"], share: float = 1.0) -> Tensor:
+        """Where the path from a point ends, or is after a share of the time, without the log-determinant."""
+        return self.solve(lambda t, state: (self.network.field(t, state[0]),), (start,), direction, share)[0]
 
     def solve(
         self,
         rates: Callable[[Tensor, tuple[Tensor, ...]], tuple[Tensor, ...]],
         start: tuple[Tensor, ...],
         direction: Literal["forward", "inverse"],
+        share: float = 1.0,
     ) -> tuple[Tensor, ...]:
-        """The state at the other end of the path.
+        """The state at the other end of the path, or after a share of it.
 
         Raises:
             UserError: an adaptive solver finds no step that is small enough.
@@ -192,7 +193,7 @@ class ODEFlow(Bijection):
             count, last = count + 1, rates(t, state)
             return last
 
-        ends = torch.tensor([0.0, 1.0] if direction == "forward" else [1.0, 0.0]).to(start[0])
+        ends = torch.tensor([0.0, share] if direction == "forward" else [1.0, 1.0 - share]).to(start[0])
         integrate = odeint
         if self.gradient == "adjoint" and torch.is_grad_enabled():
             integrate = partial(odeint_adjoint, adjoint_params=tuple(self.network.parameters()))

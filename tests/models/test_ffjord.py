@@ -134,3 +134,16 @@ def test_encoding_does_not_compute_what_it_throws_away_and_decoding_undoes_it(mo
 def test_impossible_options_are_refused(options, message):
     with pytest.raises(UserError, match=message):
         FFJORD([1, 4, 4], **(SMALL | options))
+
+
+def test_the_path_of_vectors_goes_on_in_time_from_noise_to_the_decoded_points():
+    model, z = built([2], scale=0.6, **(VECTOR | {"num_blocks": 2, "evaluation_num_steps": 32})), torch.randn(5, 2)
+    with model.inference():
+        points, shares = model.latent_path(z, 5)
+        assert shares == [0, 0.25, 0.5, 0.75, 1]
+        assert torch.equal(points[0], z)
+        torch.testing.assert_close(points[-1], model.decode(z))
+        # The first block alone is half of the way, and from a quarter on what is left of it leads there.
+        torch.testing.assert_close(points[2], model.bijection.bijections[1].inverse(z))
+        moved = (points[1:] - points[:-1]).norm(dim=-1)
+        assert (moved > 0).all()

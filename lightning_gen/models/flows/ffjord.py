@@ -172,3 +172,18 @@ class FFJORD(NormalizingFlow):
     def encode(self, images: Tensor, *, labels: Tensor | None = None) -> Tensor:
         with without_log_det(self.bijection):
             return super().encode(images, labels=labels)
+
+    def latent_path(self, z: Tensor, num_points: int, *, labels: Tensor | None = None) -> tuple[Tensor, list[float]]:
+        """Of vectors, places on the paths themselves at equal distances in time; of images as every flow's, block by block."""
+        if is_image(self.data_shape):
+            return super().latent_path(z, num_points, labels=labels)
+        blocks = ode_layers(self.bijection)[::-1]
+        shares = [point / (num_points - 1) for point in range(num_points)]
+        return torch.stack([self.partly_decoded(z, blocks, share * len(blocks)) for share in shares]), shares
+
+    def partly_decoded(self, z: Tensor, blocks: list[ODEFlow], done: float) -> Tensor:
+        """Vectors after so many blocks on the way from noise, the last one of them perhaps in part."""
+        for number, block in enumerate(blocks):
+            if (share := min(done - number, 1.0)) > 0:
+                z = block.path(z, "inverse", share)
+        return z
