@@ -33,6 +33,7 @@ class GenerativeMetrics(EveryImages):
         metrics: of fid, is, kid, prdc, fd_infinity, per_class, authpct; null for fid and is.
         likelihood_images: the first so many validation images; null for all.
         checkpoint_samples: N of the full protocol at every regular checkpoint; null for the data set's own N, 0 for the small one only.
+        checkpoint_likelihood_images: the first so many validation images of the full protocol; null for all.
         extractor: the feature network; null for the data set's. The final evaluation takes the same one.
         extractor_weights: a file with its weights, where it can be given one.
     """
@@ -44,6 +45,7 @@ class GenerativeMetrics(EveryImages):
         metrics: list[str] | None = None,
         likelihood_images: int | None = 1000,
         checkpoint_samples: int | None = None,
+        checkpoint_likelihood_images: int | None = None,
         extractor: str | None = None,
         extractor_weights: str | None = None,
     ) -> None:
@@ -55,7 +57,8 @@ class GenerativeMetrics(EveryImages):
         small = dataclasses.replace(self.scoring, metrics=("fid", "is") if chosen is None else chosen, debiased=True)
         self.plan = Plan("validation", num_samples, likelihood_images=likelihood_images, seed=VALIDATION_SEED, scoring=small)
         full = dataclasses.replace(self.scoring, metrics=chosen)
-        self.full_plan = Plan("validation", checkpoint_samples, seed=VALIDATION_SEED, scoring=full)
+        count = checkpoint_likelihood_images
+        self.full_plan = Plan("validation", checkpoint_samples, likelihood_images=count, seed=VALIDATION_SEED, scoring=full)
         if 0 < num_samples < 4:
             raise UserError(f"num_samples: a debiased distance needs at least 4, or 0 for no scores of samples, got {num_samples}")
         self.best: float | None = None

@@ -102,6 +102,18 @@ def test_full_scores_alone_choose_the_best_and_are_those_of_the_checkpoint(train
     assert best.value(FD) == metrics.best
 
 
+def test_the_full_protocol_has_a_number_of_likelihood_images_of_its_own(train, tmp_path):
+    metrics = GenerativeMetrics(128, num_samples=70, likelihood_images=30, checkpoint_samples=70, checkpoint_likelihood_images=50)
+    (row,) = train(vae(), metrics, Checkpoints(128), batches=2)
+    model, data = load_model(tmp_path / "checkpoints" / "last.ckpt"), Digits(batch_size=64, num_bits=8)
+    bits = {
+        count: evaluate(model, data, Plan("validation", 0, likelihood_images=count, seed=VALIDATION_SEED)).value("bits/dim")
+        for count in (30, 50, None)
+    }
+    assert row["full/bits/dim"] == bits[50]
+    assert len({*bits.values()}) == 3
+
+
 def test_without_regular_checkpoints_the_small_scores_choose(train, tmp_path):
     metrics = GenerativeMetrics(64, num_samples=70, likelihood_images=70)
     rows = train(vae(), metrics, Checkpoints(0))
