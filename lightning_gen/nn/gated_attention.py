@@ -46,8 +46,6 @@ class GatedAttentionNet(Conditioner):
         require_width(width)
         if num_blocks < 1 or num_heads < 0 or (num_heads and width % num_heads):
             raise UserError(f"width: expected a multiple of num_heads, and at least one block, got {width}, {num_heads}, {num_blocks}")
-        if not 0 <= dropout < 1:
-            raise UserError(f"dropout: expected a number from 0 to below 1, got {dropout}")
         self.takes_context = context_channels > 0
         self.first = nn.Conv2d(in_shape[0], width, 3, padding=1)
         self.convolutions = nn.ModuleList(GatedConvolution(width, dropout, context_channels) for _ in range(num_blocks))
@@ -81,7 +79,7 @@ class GatedConvolution(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(2 * width, width, 3, padding=1)
         self.context = nn.Conv2d(2 * context_channels, width, 1) if context_channels else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout_layer(dropout)
         self.second = small(nn.Conv2d(2 * width, 2 * width, kernel_size, padding=kernel_size // 2))
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -105,7 +103,7 @@ class GatedAttention(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         self.first = nn.Conv2d(width, 3 * width, 1)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout_layer(dropout)
         self.second = small(nn.Conv2d(width, 2 * width, 1))
 
     def forward(self, x: Tensor, position: Tensor) -> Tensor:
@@ -140,3 +138,10 @@ def small(layer: nn.Conv2d) -> nn.Conv2d:
         for parameter in layer.parameters():
             parameter.mul_(BRANCH_SCALE)
     return layer
+
+
+def dropout_layer(share: float) -> nn.Dropout:
+    """Dropout of a share of the features that makes sense."""
+    if not 0 <= share < 1:
+        raise UserError(f"dropout: expected a number from 0 to below 1, got {share}")
+    return nn.Dropout(share)

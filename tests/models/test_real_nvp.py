@@ -7,9 +7,11 @@ import torch
 from bijection_checks import check_bijection, perturbed
 from flow_checks import mass_in_the_plane, mean_log_prob
 
+from lightning_gen.callbacks.ema import EMA
 from lightning_gen.data.digits import Digits
 from lightning_gen.errors import UserError
 from lightning_gen.models import RealNVP
+from lightning_gen.models.flows.normalizing_flow import batch_normalizations
 from lightning_gen.models.flows.real_nvp import possible_scales
 from lightning_gen.noise import IndexedNoise
 
@@ -77,6 +79,22 @@ def test_training_and_evaluation_are_the_same_density_once_trained(normalization
     assert abs(evaluated - trained) < 0.1
 
 
+def test_averaged_weights_have_running_means_of_their_own(fit):
+    """Those of the live weights make another density, here 0.37 bits/dim worse."""
+    torch.manual_seed(0)
+    model, data = small([1, 8, 8], num_bits=4, normalization="BatchNormalization", width=8), Digits(batch_size=64)
+    fit(model, data, batches=150, max_epochs=10, callbacks=[EMA(3000)])
+    images = data.batch("validation", range(400))[0]
+    bits = []
+    with model.inference("ema"):
+        for statistics_of_this_batch in (False, True):
+            for layer in batch_normalizations(model.bijection):
+                layer.training = statistics_of_this_batch
+            bits.append(float(-model.log_prob(images, noise=IndexedNoise(0, range(400))).mean() / (64 * math.log(2))))
+    assert bits[0] < 3.0
+    assert abs(bits[0] - bits[1]) < 0.1
+
+
 def test_the_penalty_is_on_the_scales_of_the_weight_norms_alone():
     model = small([1, 8, 8])
     plain, penalised = model.configure_optimizers().param_groups
@@ -90,6 +108,11 @@ def test_vectors_have_an_exact_density_and_images_a_bound():
     assert small([2]).likelihood_kind(16) == "exact"
     assert [small([1, 4, 4]).likelihood_kind(k) for k in (1, 2)] == ["lower bound", "k-sample bound"]
     assert small([1, 4, 4]).answer_options() == {"dequantization": "uniform", "temperature": 1.0}
+
+
+def test_a_dequantization_that_vectors_would_ignore_is_refused():
+    with pytest.raises(UserError, match=r"model\.dequantization: vectors are not dequantized; expected nothing, got VariationalDequ"):
+        small([2], dequantization="VariationalDequantization")
 
 
 def test_a_temperature_of_zero_point_five_halves_the_latents():
@@ -109,6 +132,11 @@ def test_a_temperature_of_zero_point_five_halves_the_latents():
         ({"num_scales": -1}, r"model\.num_scales: expected at least 0, got -1"),
         ({"spatial_mask": "half"}, r"model\.spatial_mask: expected checkerboard or half_split"),
         ({"dequantization": "Uniform"}, r"model\.dequantization: unknown class"),
+        ({"dequantization": "NoDequantization"}, r"model\.dequantization: unknown class"),
+        (
+            {"dequantization": {"class_path": "VariationalDequantization", "dropout": 2.0}},
+            r"dropout: expected a number from 0 to below 1, got 2",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(options, message):

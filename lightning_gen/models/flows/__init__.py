@@ -4,7 +4,6 @@ from lightning_gen.lazy import lazy_exports
 
 DEQUANTIZATIONS = {
     "UniformDequantization": "dequantization",
-    "NoDequantization": "dequantization",
     "VariationalDequantization": "variational_dequantization",
 }
 

@@ -10,17 +10,18 @@ from torch import Tensor, nn
 
 from lightning_gen import images as pixels
 from lightning_gen.bijections.base import Bijection
+from lightning_gen.bijections.normalization import BatchNormalization
 from lightning_gen.distributions.base import LatentDistribution
 from lightning_gen.distributions.normal import DiagonalNormal
 from lightning_gen.errors import UserError
 from lightning_gen.models.base import Batch, GenerativeModel
-from lightning_gen.models.flows.dequantization import Dequantization
+from lightning_gen.models.flows.dequantization import Dequantization, NoDequantization
 from lightning_gen.models.hyperparameters import require_at_least, require_positive
 from lightning_gen.models.sampling import SamplesFromNoise
 from lightning_gen.nn.base import LabelEmbedding
 from lightning_gen.nn.data_dependent import DataDependent, initializing
 from lightning_gen.noise import NamedNoise, Noise
-from lightning_gen.registry import ClassSpec, build
+from lightning_gen.registry import ClassSpec, as_spec, build, class_path
 
 
 class NormalizingFlow(GenerativeModel, SamplesFromNoise):
@@ -66,7 +67,11 @@ class NormalizingFlow(GenerativeModel, SamplesFromNoise):
         if self.conditional and not self.takes_labels:
             raise UserError(f"model.conditional: {type(self).__name__} takes no labels; expected false")
         self.latent_shapes: dict[str, tuple[int, ...]] = {"z": (math.prod(self.data_shape),)}
-        spec = dequantization if pixels.is_image(self.data_shape) else "NoDequantization"
+        spec = as_spec(dequantization, "model.dequantization")
+        if not pixels.is_image(self.data_shape):
+            if spec["class_path"].rpartition(".")[2] != "UniformDequantization":
+                raise UserError(f"model.dequantization: vectors are not dequantized; expected nothing, got {spec['class_path']}")
+            spec = {"class_path": class_path(NoDequantization)}
         self.dequantization = build(spec, Dequantization, "model.dequantization", data_shape=self.data_shape, num_bits=self.num_bits)
         self.embedding = LabelEmbedding(self.label_kind)
         self.bijection = self.build_bijection()
@@ -118,6 +123,19 @@ class NormalizingFlow(GenerativeModel, SamplesFromNoise):
         """Linear warm-up, then what every model has."""
         warmup = self.hparams.warmup_images
         return super().learning_rate_factor() * (min(1.0, self.images_seen / warmup) if warmup else 1.0)
+
+    def update_ema(self, decay: float) -> None:
+        """Also let the averages' batch normalisation follow the batch: the running means of other weights would make another density."""
+        kept = [(layer, layer.running_mean.clone(), layer.running_variance.clone()) for layer in batch_normalizations(self.ema)]
+        super().update_ema(decay)
+        if not kept or self.last_batch is None:
+            return
+        with self.inference("ema"):
+            for layer, mean, variance in kept:
+                layer.running_mean.copy_(mean)
+                layer.running_variance.copy_(variance)
+                layer.training = True
+            self.negative_log_likelihood(self.last_batch, self.step_noise(self.last_batch))
 
     def compile_networks(self) -> None:
         """Compile the networks inside the layers: between them, log-determinants and noise would only break the graph."""
@@ -187,3 +205,8 @@ class NormalizingFlow(GenerativeModel, SamplesFromNoise):
     def sample_images(self, noise: Noise, *, labels: Tensor | None = None) -> Tensor:
         """Decoded draws of the prior."""
         return self.decode(self.draw_latents(noise, labels=labels), labels=labels)
+
+
+def batch_normalizations(module: nn.Module) -> list[BatchNormalization]:
+    """Every batch normalisation of a module that is a layer of its flow."""
+    return [layer for layer in module.modules() if isinstance(layer, BatchNormalization)]
