@@ -60,13 +60,13 @@ class FlowPP(NormalizingFlow):
         warmup_images: int = 128_000,
         **options: Any,
     ) -> None:
+        if not is_image(data_shape) or data_shape[1] % 2 or data_shape[2] % 4:
+            # Before the dequantization, which would refuse vectors in its own name.
+            raise UserError(f"model.data_shape: FlowPP needs images of even height and a width that 4 divides, got {list(data_shape)}")
         super().__init__(data_shape, dequantization, learning_rate=learning_rate, warmup_images=warmup_images, **options)
 
     def build_bijection(self) -> Bijection:
         require_at_least(1, num_components=self.hparams.num_components)
-        shape = self.data_shape
-        if not is_image(shape) or shape[1] % 2 or shape[2] % 4:
-            raise UserError(f"model.data_shape: FlowPP needs images of even height and a width that 4 divides, got {list(shape)}")
         deep = squeezed(self.data_shape)
         shapes = [self.data_shape, deep]
         first, last = (self.between_colours(shape, count) for shape, count in zip(shapes, (4, 3), strict=True))
