@@ -111,12 +111,12 @@ class SecondHalf(nn.Module):
         return self.first[0].kept
 
 
-def their_real_nvp(shape: tuple[int, int, int], couplings: int, blocks: int) -> nf.NormalizingFlow:
+def their_real_nvp(shape: tuple[int, int, int], couplings: int, blocks: int, width: int = WIDTH) -> nf.NormalizingFlow:
     """Couplings of normflows with checkerboard masks, our network in each, an ActNorm after each, and the logit of the data."""
     board = (torch.arange(shape[1]).view(-1, 1) + torch.arange(shape[2])) % 2.0
     flows: list[nn.Module] = []
     for index in range(couplings):
-        first = FirstHalf(WeightNormResNet(shape[0], 2 * shape[0], WIDTH, blocks))
+        first = FirstHalf(WeightNormResNet(shape[0], 2 * shape[0], width, blocks))
         flows += [nf.flows.ActNorm((shape[0], 1, 1)), nf.flows.MaskedAffineFlow(board.expand(shape) != index % 2, SecondHalf(first), first)]
         flows[-1].b = flows[-1].b.float()
     return nf.NormalizingFlow(nf.distributions.DiagGaussian(shape, trainable=False), [*flows, nf.transforms.Logit(0.05)])
