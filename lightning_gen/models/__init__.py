@@ -31,6 +31,8 @@ MODELS = {
     "FFJORD": "flows.ffjord",
     "MixtureCDFFlow": "flows.mixture_cdf_flow",
     "FlowPP": "flows.flow_pp",
+    "FVSBN": "autoregressive.fvsbn",
+    "MADE": "autoregressive.made",
     "GAN": "gans.gan",
     "DCGAN": "gans.dcgan",
 }

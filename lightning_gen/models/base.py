@@ -203,10 +203,12 @@ class GenerativeModel(pl.LightningModule):
     def learning_rate_factor(self) -> float:
         """What the optimisers' learning rates are multiplied with at ``images_seen``.
 
-        Falls linearly to 0 over the hyperparameter ``decay_images`` where the model has one that is not 0.
+        Rises linearly from 0 over the hyperparameter ``warmup_images`` and falls linearly to 0 over ``decay_images``, where the model has
+        one that is not 0.
         """
-        decay = self.hparams.get("decay_images", 0)
-        return max(0.0, 1 - self.images_seen / decay) if decay else 1.0
+        warmup, decay = self.hparams.get("warmup_images", 0), self.hparams.get("decay_images", 0)
+        rise = min(1.0, self.images_seen / warmup) if warmup else 1.0
+        return rise * (max(0.0, 1 - self.images_seen / decay) if decay else 1.0)
 
     def _apply_learning_rate_schedule(self) -> None:
         factor = self.learning_rate_factor()

@@ -32,9 +32,14 @@ class MaskedLinear(nn.Linear):
         nn.init.xavier_uniform_(self.weight)
         nn.init.zeros_(self.bias)
 
+    @property
+    def masked_weight(self) -> Tensor:
+        """The weight with its cut connections at zero, ``(out_features, in_features)``."""
+        return self.mask * self.weight
+
     def forward(self, x: Tensor) -> Tensor:
         """x ``(B, in_features)`` to ``(B, out_features)``."""
-        return linear(x, self.mask * self.weight, self.bias)
+        return linear(x, self.masked_weight, self.bias)
 
 
 class MaskedMLP(Conditioner):
@@ -50,6 +55,7 @@ class MaskedMLP(Conditioner):
         order: the place of each input in the order, a permutation of 0 to D - 1, ``(D,)``; None for the order in which they stand.
         context_features: length of the context; 0 without one.
         activation: the nonlinearity.
+        in_features: F, numbers that each of the D inputs consists of.
     """
 
     def __init__(
@@ -60,6 +66,7 @@ class MaskedMLP(Conditioner):
         order: Tensor | None = None,
         context_features: int = 0,
         activation: Activation = "relu",
+        in_features: int = 1,
     ) -> None:
         super().__init__()
         if min(hidden, default=1) < 1:
@@ -68,22 +75,24 @@ class MaskedMLP(Conditioner):
         if not torch.equal(places.sort().values, torch.arange(event_size)):
             raise UserError(f"order: expected a permutation of 0 to {event_size - 1}, got {places.tolist()}")
         lowest = -1 if context_features else 0  # units of degree -1 see the context alone
-        degrees = [places, *(hidden_degrees(event_size, width, lowest) for width in hidden)]
+        of_inputs = places.repeat(in_features)
+        degrees = [of_inputs, *(hidden_degrees(event_size, width, lowest) for width in hidden)]
         of_outputs = places.repeat(num_parameters)
         masks = [after[:, None] >= before for before, after in zip(degrees, degrees[1:], strict=False)]
         layers = [MaskedLinear(mask) for mask in [*masks, of_outputs[:, None] > degrees[-1]]]
         self.layers = nn.ModuleList(layers)
         too_narrow = min(hidden, default=event_size) < event_size - 1 - lowest
-        self.direct = MaskedLinear(of_outputs[:, None] > places) if too_narrow else None
+        self.direct = MaskedLinear(of_outputs[:, None] > of_inputs) if too_narrow else None
         self.context = nn.Linear(context_features, layers[0].out_features, bias=False) if context_features else None
         self.activation = ACTIVATIONS[activation]()
+        self.degrees = degrees[1:]
         last: list[nn.Linear | None] = [layers[-1], self.direct, None if hidden else self.context]
         for layer in last:
             if layer is not None:
                 nn.init.zeros_(layer.weight)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """x ``(B, D)`` to ``(B, P * D)``: the first number of each of the D, then the second ones, and so on."""
+        """x ``(B, F D)`` to ``(B, P D)``: the first number of each of the D, then the second ones, and so on, in both."""
         h = self.layers[0](x)
         if self.context is not None and context is not None:
             h = h + self.context(context)

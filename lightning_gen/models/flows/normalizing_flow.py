@@ -119,11 +119,6 @@ class NormalizingFlow(GenerativeModel, SamplesFromNoise):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.trained_parameters(), lr=self.hparams.learning_rate, weight_decay=self.hparams.weight_decay)
 
-    def learning_rate_factor(self) -> float:
-        """Linear warm-up, then what every model has."""
-        warmup = self.hparams.warmup_images
-        return super().learning_rate_factor() * (min(1.0, self.images_seen / warmup) if warmup else 1.0)
-
     def update_ema(self, decay: float) -> None:
         """Also let the averages' batch normalisation follow the batch: the running means of other weights would make another density."""
         kept = [(layer, layer.running_mean.clone(), layer.running_variance.clone()) for layer in batch_normalizations(self.ema)]

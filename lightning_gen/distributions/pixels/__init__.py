@@ -1,0 +1,12 @@
+"""Distributions of one pixel, or of one colour of it, given what came before."""
+
+from lightning_gen.lazy import lazy_exports
+
+PIXELS = {
+    "PixelDistribution": "base",
+    "Categorical": "categorical",
+    "Bernoulli": "bernoulli",
+    "CodeCategorical": "categorical",
+}
+
+__getattr__, __dir__ = lazy_exports(__name__, PIXELS)

@@ -1,0 +1,52 @@
+r"""A probability for every level: the softmax of PixelRNN and PixelCNN (van den Oord et al., 2016, arXiv:1601.06759), and of codes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lightning_gen.distributions.pixels.base import PixelDistribution, in_full_precision
+
+
+class Categorical(PixelDistribution):
+    r"""Any probabilities whatever: :math:`P(x_d = l) = \mathrm{softmax}(a_d)_l` over the :math:`2^n` levels; neighbours share nothing.
+
+    Args:
+        channels, num_bits: as for every :class:`PixelDistribution`.
+    """
+
+    def __init__(self, channels: int, num_bits: int) -> None:
+        super().__init__(channels, num_bits)
+        self.num_parameters = self.num_levels
+
+    def log_prob(self, parameters: Tensor, levels: Tensor) -> Tensor:
+        logits = in_full_precision(parameters).unflatten(1, (self.num_levels, self.groups))
+        chosen = logits.gather(1, levels.unsqueeze(1)).squeeze(1)
+        return (chosen - logits.logsumexp(1)).flatten(1).sum(1)
+
+    def draw(self, parameters: Tensor, u: Tensor) -> Tensor:
+        """By inversion of the cumulative distribution."""
+        cumulative = in_full_precision(parameters).softmax(-1).cumsum(-1)
+        # Rounding can leave the last sum below u.
+        return torch.searchsorted(cumulative, u.to(cumulative).contiguous(), right=True).clamp(max=self.num_levels - 1)
+
+
+class CodeCategorical(Categorical):
+    """The same of codes, which have no order: a network is given a learned vector for each.
+
+    Args:
+        num_codes: K.
+        features: F, length of the vectors.
+    """
+
+    def __init__(self, num_codes: int, features: int) -> None:
+        super().__init__(1, 8)
+        self.num_levels = self.num_parameters = num_codes
+        self.embedding = nn.Embedding(num_codes, features)
+
+    @property
+    def in_features(self) -> int:
+        return self.embedding.embedding_dim
+
+    def inputs(self, levels: Tensor) -> Tensor:
+        return self.embedding(levels.squeeze(1)).movedim(-1, 1)

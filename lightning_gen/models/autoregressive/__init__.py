@@ -1,0 +1,1 @@
+"""Autoregressive models: a product of conditional distributions, hence an exact likelihood."""

@@ -1,0 +1,10 @@
+"""Causal networks: what they say of a place in an image depends on the places before it only."""
+
+from lightning_gen.lazy import lazy_exports
+
+CAUSAL_NETWORKS = {
+    "CausalNetwork": "base",
+    "MADENetwork": "made",
+}
+
+__getattr__, __dir__ = lazy_exports(__name__, CAUSAL_NETWORKS)
