@@ -8,7 +8,7 @@ from lightning_gen.cli.evaluate import SPLITS
 
 KINDS = (
     "posterior", "traversal", "manifold", "scatter", "interpolation", "arithmetic", "holes", "reconstruction",
-    "density", "path", "temperature",
+    "density", "path", "temperature", "completion",
 )  # fmt: skip
 
 
@@ -22,9 +22,14 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--weights", choices=("ema", "live"), default="ema", help="averaged weights, where there are any, or live ones")
     parser.add_argument("--num_images", type=int, metavar="N", help="images, rows or pairs of a picture, points of a plot")
     parser.add_argument(
-        "--steps", type=int, metavar="N", help="columns of traversal, interpolation and path, side of the manifold and of the density"
+        "--steps",
+        type=int,
+        metavar="N",
+        help="columns of traversal, interpolation, path and completion, side of the manifold and of the density",
     )
-    parser.add_argument("--images", metavar="I,J,...", help="numbers of images (samples, without an encoder) to traverse or join by two")
+    parser.add_argument(
+        "--images", metavar="I,J,...", help="numbers of images (samples, without an encoder) to traverse, to join by two, or to complete"
+    )
     parser.add_argument(
         "--labels",
         metavar="A,B,C",

@@ -13,6 +13,7 @@ DISTRIBUTIONS = {
     "DiscretizedLogistic": "likelihoods",
     "CodePrior": "codes",
     "CategoricalCodePrior": "codes",
+    "AutoregressiveCodePrior": "autoregressive_codes",
     "Poisson": "poisson",
     "Corruption": "corruptions",
     "GaussianCorruption": "corruptions",

@@ -96,6 +96,14 @@ class SupportsReconstruction(Protocol):
 
 
 @runtime_checkable
+class SupportsCompletion(Protocol):
+    """Draws the hidden part of given images from its distribution given what is seen before it."""
+
+    def complete(self, images: Tensor, hidden: Tensor, noise: Noise, *, labels: Tensor | None = None) -> Tensor:
+        """uint8 images ``(B, C, H, W)`` whose places ``hidden`` (bool, broadcast) are drawn anew; the others stay as they are."""
+
+
+@runtime_checkable
 class SupportsCodes(Protocol):
     """Maps images to discrete codes and back."""
 
@@ -120,6 +128,7 @@ CAPABILITIES: dict[str, type] = {
     "path": SupportsPath,
     "posterior": SupportsPosterior,
     "reconstruction": SupportsReconstruction,
+    "completion": SupportsCompletion,
     "codes": SupportsCodes,
 }
 

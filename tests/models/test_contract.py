@@ -49,6 +49,8 @@ UPPER = {"upper_encoder": {"class_path": "MLPEncoder", "hidden": [7]}, "upper_de
 TWO_LAYERS = {"latent_dim": 3, "upper_latent_dim": 2, **MLP, **UPPER}
 DECODER = {"decoder": MLP["decoder"]}
 VARIATIONAL = {"class_path": "VariationalDequantization", "width": 4, "num_blocks": 1, "num_components": 2, "context_width": 4}
+MADE_NETWORK = {"class_path": "MADENetwork", "init_args": {"hidden": [20], "activation": "tanh"}}
+AUTOREGRESSIVE = {"class_path": "AutoregressiveCodePrior", "network": MADE_NETWORK}
 LABELS = {"num_classes": 4, "conditional": True}
 CASES = {
     "VAE mlp": (VAE, {"latent_dim": 3, **MLP}),
@@ -81,6 +83,7 @@ CASES = {
     "PoissonVAE relaxed": (PoissonVAE, {"latent_dim": 9, "gradient": "relaxed", "temperature": 0.1, **MLP}),
     "VQVAE mlp": (VQVAE, {"code_shape": [5], "num_codes": 7, "code_dim": 2, **MLP}),
     "VQVAE residual": (VQVAE, {"code_shape": [2, 2], "num_codes": 40, "code_dim": 3, **RESIDUAL}),
+    "VQVAE autoregressive prior": (VQVAE, {"code_shape": [5], "num_codes": 7, "code_dim": 2, "code_prior": AUTOREGRESSIVE, **MLP}),
     "IWAE": (IWAE, {"latent_dim": 3, "gradient": "doubly_reparameterized", **MLP}),
     "MixturePriorVAE": (MixturePriorVAE, {"latent_dim": 3, "num_components": 4, **MLP}),
     "VampPriorVAE": (VampPriorVAE, {"latent_dim": 3, "num_pseudo_inputs": 40, **MLP}),

@@ -49,7 +49,7 @@ class MADENetwork(CausalNetwork):
     def __init__(
         self,
         places: Places,
-        hidden: list[int],
+        hidden: list[int] = [500],
         activation: Activation = "relu",
         order: Literal["raster", "diagonal", "random"] = "raster",
         order_seed: int = 0,
