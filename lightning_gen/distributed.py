@@ -49,28 +49,39 @@ def world_size() -> int:
 
 def global_mean(tensor: Tensor) -> Tensor:
     """The mean of ``tensor`` over ranks, differentiable: for loss terms and statistics that are not means of per-image terms."""
-    if not is_distributed():
-        return tensor
-    from torch.distributed.nn.functional import all_reduce
-
-    return all_reduce(tensor) / dist.get_world_size()
+    return cast(Tensor, _SumOverRanks.apply(tensor)) / world_size() if is_distributed() else tensor
 
 
 def all_rows(rows: Tensor) -> Tensor:
     """The rows of all ranks, of equally many each, in the order of ranks; differentiable."""
     if not is_distributed():
         return rows
-    from torch.distributed.nn.functional import all_gather
-
-    return torch.cat(all_gather(rows))
+    others = rows.new_zeros(world_size() - 1, *rows.shape)
+    placed = torch.cat([*others[: rank()], rows, *others[rank() :]])
+    return cast(Tensor, _SumOverRanks.apply(placed))
 
 
 def global_sum(tensor: Tensor) -> Tensor:
     """The sum of ``tensor`` over ranks."""
     if is_distributed():
-        tensor = tensor.clone()
+        tensor = tensor.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(tensor)
     return tensor
+
+
+class _SumOverRanks(torch.autograd.Function):
+    """The sum over ranks, differentiable: every rank's loss depends on every rank's part, so the gradients are summed over ranks too.
+
+    Of torch's own, ``torch.distributed.nn`` is deprecated, and what it refers to is private and was not always differentiable.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        return global_sum(tensor)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return _SumOverRanks.apply(gradient)
 
 
 def gathered(rows: Tensor) -> Tensor:
