@@ -62,6 +62,8 @@ class BatchNormalization(Bijection):
 
     running_mean: Tensor
     running_variance: Tensor
+    log_scale: Tensor | None = None
+    """By what the last batch was scaled ``(C,)``, for those who look for extreme scales."""
 
     def __init__(self, num_channels: int, momentum: float = 0.1, epsilon: float = 1e-5) -> None:
         super().__init__()
@@ -85,6 +87,7 @@ class BatchNormalization(Bijection):
         x = x.to(wide(x))
         mean, variance = self.statistics(x)
         log_scale = -0.5 * torch.log(variance + self.epsilon)
+        self.log_scale = log_scale.detach()
         z = (x - per_channel(mean, x)) * torch.exp(per_channel(log_scale, x))
         return z, (log_scale.sum() * x[0, 0].numel()).expand(len(x))
 

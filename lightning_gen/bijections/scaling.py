@@ -40,6 +40,9 @@ class LearnedNormal(Bijection):
         context_features: length of c; 0 without a condition.
     """
 
+    log_scale: Tensor | None = None
+    """By what the last batch was scaled, for those who look for extreme scales."""
+
     def __init__(self, num_channels: int, num_dims: int = 3, context_features: int = 0) -> None:
         super().__init__()
         self.num_dims = num_dims
@@ -59,6 +62,7 @@ class LearnedNormal(Bijection):
     def forward(self, x: Tensor, context: Tensor | None = None, noise: Noise | None = None) -> tuple[Tensor, Tensor]:
         x = x.to(wide(x))
         mean, log_scale = self.mean_and_log_scale(context)
+        self.log_scale = -log_scale.detach()
         log_det = -log_scale.flatten(1).sum(1).to(x.dtype) * x[0, 0].numel()
         return (x - mean) * torch.exp(-log_scale), log_det.expand(len(x))
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from lightning_gen.distributed import global_mean
+from lightning_gen.distributed import global_mean, world_size
+from lightning_gen.errors import UserError
 
 
 class DataDependent(nn.Module):
@@ -21,9 +22,19 @@ class DataDependent(nn.Module):
     initializing = False
 
     def begin(self, x: Tensor) -> None:
-        """Set the weights if this is the moment."""
-        if self.initializing:
-            self.initialize(x.detach())
+        """Set the weights if this is the moment.
+
+        Raises:
+            UserError: there is one number per channel on all processes together, whose standard deviation of 0 would set the scale.
+        """
+        if not self.initializing:
+            return
+        if world_size() * x[:, 0].numel() == 1:
+            raise UserError(
+                f"data.batch_size: {type(self).__name__} starts from each channel's standard deviation over the first global batch,"
+                " which one number does not have; expected at least 2, got 1"
+            )
+        self.initialize(x.detach())
 
     def initialize(self, x: Tensor) -> None:
         """Set the weights from the input ``(B, C, ...)`` of this layer, by statistics over all processes."""

@@ -1,12 +1,16 @@
 """ActNorm and batch normalisation: bijections; initialised by the first global batch; and what happens in training and in evaluation."""
 
+import math
+
 import pytest
 import torch
 from bijection_checks import check_bijection, perturbed
+from distributed_pool import shared_pool
 
 from lightning_gen.bijections.base import Chain
 from lightning_gen.bijections.normalization import ActNorm, BatchNormalization
 from lightning_gen.errors import UserError
+from lightning_gen.models import Glow
 from lightning_gen.nn.data_dependent import initializing
 
 SHAPES = [(3, 2, 4, 3), (4, 5)]
@@ -52,6 +56,33 @@ def test_a_constant_channel_does_not_become_infinite():
     with initializing(layer):
         layer(torch.full((4, 2, 3, 3), 7.0))
     assert torch.isfinite(layer(torch.full((4, 2, 3, 3), 7.0))[0]).all()
+
+
+def initialized_by(rank, world_size, shape):
+    """The log-scales that an ActNorm starts with when each process has one item, all zeros on the first one and all twos on the second."""
+    layer = ActNorm(shape[1], len(shape) - 1)
+    with initializing(layer):
+        layer(torch.full(shape, 2.0 * rank))
+    return layer.log_scale.flatten().tolist()
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (1, 3, 1, 1)])
+def test_one_number_has_no_standard_deviation_to_start_with(shape):
+    with pytest.raises(UserError, match=r"^data\.batch_size: ActNorm .*; expected at least 2, got 1$"):
+        initialized_by(0, 1, shape)
+    assert shared_pool()(initialized_by, shape, world_size=2) == [pytest.approx([0.0] * 3, abs=1e-5)] * 2
+
+
+def test_the_pixels_of_one_image_are_enough_to_start_with():
+    layer = ActNorm(1)
+    with initializing(layer):
+        layer(torch.tensor([[[[0.0, 4.0]]]]))
+    assert layer.log_scale.item() == pytest.approx(-math.log(2))
+
+
+def test_a_training_that_starts_with_one_number_per_channel_ends_in_a_line_that_asks_for_more(fit, tiny):
+    with pytest.raises(UserError, match="expected at least 2"):
+        fit(Glow([1, 2, 2], width=4, num_steps=1, num_scales=1), tiny(batch_size=1, data_shape=(1, 2, 2)))
 
 
 def test_batch_normalisation_in_training_uses_the_batch_and_counts_its_log_determinant_by_pixels():

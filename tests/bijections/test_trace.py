@@ -9,7 +9,8 @@ from torch import nn
 from lightning_gen.bijections.base import Chain
 from lightning_gen.bijections.coupling import Coupling
 from lightning_gen.bijections.masks import mask
-from lightning_gen.bijections.normalization import ActNorm
+from lightning_gen.bijections.normalization import ActNorm, BatchNormalization
+from lightning_gen.bijections.scaling import LearnedNormal
 from lightning_gen.bijections.trace import Trace
 from lightning_gen.bijections.transforms import Affine
 from lightning_gen.nn.conditioner import MLPConditioner
@@ -148,6 +149,32 @@ def test_a_bijection_is_shown_with_its_scales(float64):
     words = trace.describe("bijection.bijections.0.network.layers.0")
     assert words.startswith("bijection 'bijection.bijections.0' (Coupling) at its 'network.layers.0' with ")
     assert "|log-det| per dimension up to 0.5, |log-scale| up to 1, given values up to 1" in words
+
+
+def traced_scale(layer, x, context=None):
+    model = Model()
+    model.bijection = layer
+    trace = Trace(model)
+    with trace.watching():
+        model.bijection(x, context)
+    (row,) = trace.rows()
+    return row.log_scale
+
+
+def test_batch_normalisation_is_shown_with_the_scale_by_which_it_normalised(float64):
+    x = torch.tensor([[-1.0, 300.0], [1.0, 100.0]])
+    layer = BatchNormalization(2)
+    assert traced_scale(layer, x) == pytest.approx(math.log(100))
+    layer.running_variance.copy_(torch.tensor([1e-4, 1.0]))
+    assert traced_scale(layer.eval(), x) == pytest.approx(-0.5 * math.log(1.1e-4))
+
+
+def test_a_learned_normal_is_shown_with_the_scale_that_the_condition_gives_it(float64):
+    layer = LearnedNormal(2, num_dims=1, context_features=1)
+    with torch.no_grad():
+        layer.moments.copy_(torch.tensor([9.0, 9.0, 0.5, 0.0]))
+        layer.slope.copy_(torch.tensor([[9.0], [9.0], [2.0], [0.0]]))
+    assert traced_scale(layer, torch.ones(2, 2), torch.tensor([[1.0], [-3.0]])) == pytest.approx(5.5)
 
 
 def test_the_range_of_a_layer_that_is_used_twice_is_that_of_both_uses():
