@@ -93,8 +93,10 @@ def ink(colour: tuple[int, int, int]) -> Tensor:
     return torch.tensor(colour, dtype=torch.uint8).view(3, 1)
 
 
-def panel(plot: Tensor, title: str, box: Box, axes: tuple[bool, bool] = (True, True)) -> Tensor:
-    """A plot ``(3, H, W)`` under its title, with round numbers at those of its axes, x and y, that have a meaning."""
+def panel(plot: Tensor, title: str, box: Box, axes: tuple[bool, bool] = (True, True), named: tuple[str, str] | None = None) -> Tensor:
+    """A plot ``(3, H, W)`` under its title, with round numbers at those of its axes, x and y, that have a meaning, and their names."""
+    if named is not None:
+        return with_names(panel(plot, title, box, axes), plot, named)
     height, width = plot.shape[1:]
     heading = words(title)
     top = LINE + 2 * GAP
@@ -112,6 +114,17 @@ def panel(plot: Tensor, title: str, box: Box, axes: tuple[bool, bool] = (True, T
         number = words(f"{value:.6g}")
         picture[:, row, LEFT - 4 : LEFT] = INK
         paste(picture, number, row - LINE // 2, max(0, LEFT - 8 - number.shape[2]))
+    return picture
+
+
+def with_names(panel: Tensor, plot: Tensor, named: tuple[str, str]) -> Tensor:
+    """A panel with the name of x below the middle of its plot, and that of y to the left of it, turned upwards."""
+    height, width = plot.shape[1:]
+    across, upwards = words(named[0]), words(named[1]).rot90(1, (1, 2))
+    picture = blank(panel.shape[1] + LINE, LINE + panel.shape[2])
+    paste(picture, panel, 0, LINE)
+    paste(picture, across, panel.shape[1] - 2, LINE + LEFT + max(0, width - across.shape[2]) // 2)
+    paste(picture, upwards, LINE + 2 * GAP + max(0, height - upwards.shape[1]) // 2, 2)
     return picture
 
 

@@ -42,29 +42,36 @@ def paste(picture: Tensor, patch: Tensor, top: int, left: int) -> None:
     picture[:, top : top + patch.shape[1], left : left + patch.shape[2]] = patch
 
 
-def sheet(rows: Sequence[Tensor], names: Sequence[str], columns: Sequence[str] = (), title: str = "") -> Tensor:
+def sheet(rows: Sequence[Tensor], names: Sequence[str], columns: Sequence[str] = (), title: str = "", corner: str = "") -> Tensor:
     """Rows of images, each with its name to the left, under the columns' names: uint8 ``(3, H, W)``.
 
     Args:
         rows: uint8 ``(N, C, H, W)`` each; short rows end early.
         names: of the rows.
-        columns: of the columns; an empty name leaves its place free.
+        columns: of the columns, of as many lines each as the first one; an empty name leaves its place free.
         title: a line above everything.
+        corner: what stands above the rows' names, line by line beside the columns' names.
     """
     width = max(len(row) for row in rows)
     grid = make_grid(torch.cat([padded(row.cpu(), width) for row in rows]), num_columns=width, padding=BETWEEN)
     tile_height, tile_width = (grid.shape[1] - BETWEEN) // len(rows), (grid.shape[2] - BETWEEN) // width
     labels = [words(name) for name in names]
-    margin = max(label.shape[2] for label in labels) + 2 * GAP
-    top = GAP + (LINE + GAP) * (bool(title) + bool(columns))
+    above = [words(line) for line in corner.split("\n")]
+    margin = max(label.shape[2] for label in [*labels, *above]) + 2 * GAP
+    lines = columns[0].count("\n") + 1 if columns else 0
+    top = GAP + (LINE + GAP) * (bool(title) + bool(columns)) + LINE * max(0, lines - 1)
     heading = words(title)
     picture = blank(top + grid.shape[1] + GAP, max(margin + grid.shape[2], heading.shape[2] + GAP) + GAP)
     paste(picture, grid, top, margin)
     for number, label in enumerate(labels):
         paste(picture, label, top + number * tile_height + (tile_height - LINE) // 2, GAP)
     for number, name in enumerate(columns):
-        label = words(name)
-        paste(picture, label, top - LINE - 2, margin + number * tile_width + (tile_width - label.shape[2]) // 2)
+        for line, text in enumerate(name.split("\n")):
+            label = words(text)
+            left = margin + number * tile_width + (tile_width - label.shape[2]) // 2
+            paste(picture, label, top - 2 - LINE * (lines - line), left)
+    for line, label in enumerate(above if corner else []):
+        paste(picture, label, top - 2 - LINE * (lines - line), GAP)
     if title:
         paste(picture, heading, GAP, GAP)
     return picture

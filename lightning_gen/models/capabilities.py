@@ -69,8 +69,8 @@ class SupportsPath(Protocol):
     """Leads noise to data by steps that can be looked at."""
 
     def latent_path(self, z: Tensor, num_points: int, *, labels: Tensor | None = None) -> tuple[Tensor, list[float]]:
-        """Up to so many points of the way from latents ``(B, D)`` to their images, both ends included: uint8 images (or vectors)
-        ``(S, B, ...)``, and how far along each lies, from 0 to 1."""
+        """Up to so many points of the way from latents ``(B, D)`` to their images, both ends included, in floats ``(S, B, ...)``, and
+        how far along each lies, from 0 to 1. The last one is dequantized images (or vectors); those before it have any range."""
 
 
 @runtime_checkable

@@ -6,11 +6,13 @@ from bijection_checks import perturbed
 
 from lightning_gen import models
 from lightning_gen.analysis.exploration import Request
-from lightning_gen.analysis.flow_path import colours_of
+from lightning_gen.analysis.flow_path import brief, colours_of, range_of
 from lightning_gen.analysis.kinds import KINDS, obstacles
 from lightning_gen.analysis.latent_space import LatentSpace
+from lightning_gen.analysis.sheets import words
 from lightning_gen.bijections.base import Chain
 from lightning_gen.bijections.normalization import BatchNormalization
+from lightning_gen.bijections.scaling import LearnedNormal
 from lightning_gen.bijections.shapes import Permutation, Squeeze
 from lightning_gen.data import Digits, ToyDensity
 
@@ -108,6 +110,52 @@ def test_the_last_column_shows_the_samples():
     sample = model.sample(1)[0, 0]
     tile = sample.repeat_interleave(4, 0).repeat_interleave(4, 1)
     assert (picture[0].unfold(0, 32, 1).unfold(1, 32, 1) == tile).all((2, 3)).any()
+
+
+def test_points_before_the_samples_are_shown_in_a_range_of_their_own_that_is_stated():
+    """Of noise far outside of a pixel's range nothing would be seen but black and white."""
+    values = torch.cat([torch.linspace(-30, 50, 99), torch.tensor([1e6])]).repeat_interleave(64)
+    low, high = range_of(values)
+    assert (low, high) == pytest.approx((-30, 50), abs=1)
+    model = image_flow()
+    for scaling in (layer for layer in model.modules() if isinstance(layer, LearnedNormal)):
+        scaling.moments.data.fill_(1.0)
+    found = explore(model, DIGITS, num_images=4, steps=4)
+    assert len(found.numbers["ranges"]) == len(found.numbers["shares"]) == 4
+    assert found.numbers["ranges"][-1] == [0, 1]
+    assert all(high - low > 4 for low, high in found.numbers["ranges"][:-1])
+    columns = tiles(found.picture, 4, 4)
+    for column in range(3):
+        shades = columns[:, column].flatten()
+        assert ((shades > 0) & (shades < 255)).float().mean() > 0.9
+    assert contains(found.picture, words(brief(found.numbers["ranges"][1][0])))
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0.0, "0"), (-0.123, "-0.12"), (9.96, "10"), (-153.4, "-153"), (9999.4, "9999"), (-12345.0, "-1e+04")]
+)
+def test_a_number_above_a_column_is_brief(number, text):
+    assert brief(number) == text
+
+
+def tiles(picture, rows, columns):
+    """The images of a sheet of 8x8 images, ``(rows, columns, 8, 8)``: from its lower right corner."""
+    grid = picture[0, picture.shape[1] - 6 - rows * 34 - 2 :, picture.shape[2] - 6 - columns * 34 - 2 :][2:, 2:]
+    return grid.unfold(0, 34, 34).unfold(1, 34, 34)[..., :32:4, :32:4]
+
+
+def contains(picture, patch):
+    """Whether a patch stands somewhere in a picture, ink for ink."""
+    return (picture[0].unfold(0, patch.shape[1], 1).unfold(1, patch.shape[2], 1) == patch[0]).all((2, 3)).any()
+
+
+def test_the_axes_of_points_are_named():
+    line = explore(vector_flow(1, models.AutoregressiveNSF), ToyDensity("three_gaussians", batch_size=64), num_images=9, steps=2).picture
+    assert contains(line, words("value so far"))
+    assert contains(line, words("noise at the start").rot90(1, (1, 2)))
+    plane = explore(vector_flow(), ToyDensity("two_moons", batch_size=64), num_images=9, steps=2).picture
+    assert contains(plane, words("first number"))
+    assert contains(plane, words("second number").rot90(1, (1, 2)))
 
 
 def test_points_keep_the_colour_of_their_direction():

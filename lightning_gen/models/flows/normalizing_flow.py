@@ -176,22 +176,19 @@ class NormalizingFlow(GenerativeModel, SamplesFromNoise):
 
     def decode(self, z: Tensor, *, labels: Tensor | None = None) -> Tensor:
         """z to the level in whose cell it lies: the inverse of ``encode``."""
-        return self.displayed(self.bijection.inverse(z, self.context(self.condition(labels))))
-
-    def displayed(self, y: Tensor) -> Tensor:
-        """Dequantized images as bytes; vectors as they are."""
+        y = self.bijection.inverse(z, self.context(self.condition(labels)))
         return pixels.quantize(y, self.num_bits) if pixels.is_image(self.data_shape) else y
 
     def latent_path(self, z: Tensor, num_points: int, *, labels: Tensor | None = None) -> tuple[Tensor, list[float]]:
         """What the first n layers make of z, for several n from none to all, ``(S, B, ...)``, and the shares n / N of the layers.
 
         The layers still missing are left out; squeezes, permutations and the logit are not layers in this sense, so that every point of
-        the path has the data's shape and order.
+        the path has the data's shape and order, though not its range.
         """
         context, layers = self.context(self.condition(labels)), self.bijection.learned_layers()
         counts = sorted({round(len(layers) * point / (num_points - 1)) for point in range(num_points)})
         done = [self.bijection.partial_inverse(z, set(layers[:count]), context) for count in counts]
-        return torch.stack([self.displayed(y) for y in done]), [count / len(layers) for count in counts]
+        return torch.stack(done), [count / len(layers) for count in counts]
 
     def draw_latents(self, noise: Noise, *, labels: Tensor | None = None) -> Tensor:
         """Draws of z from the prior at the model's temperature, ``(B, D)``."""
