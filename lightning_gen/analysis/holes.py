@@ -30,6 +30,7 @@ Decoded = dict[str, Callable[[Sequence[int]], Tensor]]
 class Holes(Explorer):
     """Decoded draws of the prior (of a Gaussian with the moments of the encoded training images where there is none) and midpoints between
     pairs of encoded images, beside reconstructions: as pictures, and by their Frechet distances to the split and to the reconstructions.
+    A flow's reconstructions are the images themselves, and are left out.
     """
 
     name = "holes"
@@ -57,21 +58,23 @@ def image_block(name: str, images: Tensor) -> Tensor:
 
 
 def decoded_places(space: LatentSpace, count: int) -> Decoded:
-    """The three places; number i of midpoints and of reconstructions belongs to image i of a mixed order."""
+    """The places; number i of midpoints and of reconstructions belongs to image i of a mixed order."""
     order = space.mixed(count)
     codes = [space.encode(space.images(order[block.start : block.stop])) for block in blocks(count)]
     encoded = Codes(torch.cat([part.z for part in codes]), torch.cat([part.labels for part in codes]))
     middle = (encoded.z + encoded.z[partners(encoded.labels, space.model.conditional)]) / 2
-    # Drawn with the labels of the images, so that the three differ in nothing else.
+    # Drawn with the labels of the images, so that the places differ in nothing else.
     if space.has_prior:
         name, draw = "draws of the prior", lambda numbers: space.draw(numbers, encoded.labels[list(numbers)]).z
     else:
         name, draw = "draws of a Gaussian with the moments of the encoded images", gaussian_draws(space)
-    return {
+    places: Decoded = {
         name: lambda numbers: space.decode(Codes(draw(numbers), encoded.labels[list(numbers)])),
         "midpoints of pairs": lambda numbers: space.decode(Codes(middle[list(numbers)], encoded.labels[list(numbers)])),
-        "reconstructions": lambda numbers: space.decode(Codes(encoded.z[list(numbers)], encoded.labels[list(numbers)])),
     }
+    if space.is_invertible:
+        return places
+    return places | {"reconstructions": lambda numbers: space.decode(Codes(encoded.z[list(numbers)], encoded.labels[list(numbers)]))}
 
 
 def gaussian_draws(space: LatentSpace) -> Callable[[Sequence[int]], Tensor]:
@@ -106,8 +109,8 @@ def on_device(draw: Callable[[Sequence[int]], Tensor]) -> Callable[[range, torch
 def frechet_distances(
     space: LatentSpace, places: Decoded, count: int, progress: Progress
 ) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
-    """Frechet distances of the places' images in the data set's extractor, to the split and to the reconstructions, none where it has none;
-    and their protocol: data, extractor with the hash of its weights, dialect.
+    """Frechet distances of the places' images in the data set's extractor, to the split and to the reconstructions where there are any,
+    none where it has none; and their protocol: data, extractor with the hash of its weights, dialect.
 
     Those to the reconstructions leave out what the decoder does to every image, such as blur.
     """
@@ -120,7 +123,10 @@ def frechet_distances(
     # Building the extractor's network draws its weights, before the stored ones replace them.
     with torch.random.fork_rng(devices=[]), exact_arithmetic():
         judge = Judge.build(scoring, scoring.dialects[0], space.model.device, progress)
-        for target, others in ((split_stream(space.data, space.split), streams), (streams[-1], streams[:-1])):
+        targets = [(split_stream(space.data, space.split), streams)]
+        if not space.is_invertible:
+            targets.append((streams[-1], streams[:-1]))
+        for target, others in targets:
             reference = judge.reference(target)
             for stream in others:
                 for score in judge.scores(stream, reference, ("fid",), protocol):

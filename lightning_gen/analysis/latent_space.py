@@ -69,6 +69,11 @@ class LatentSpace:
             return sum(math.prod(shape) for shape in self.model.latent_shapes.values())
         return self.draw([0]).z.shape[1]
 
+    @property
+    def is_invertible(self) -> bool:
+        """Whether decoding undoes encoding by construction, as in a flow: as many latents as numbers, and no capability to reconstruct."""
+        return self.has_encoder and "reconstruction" not in self.capabilities and self.latent_dim == math.prod(self.model.data_shape)
+
     def name_of(self, dimension: int) -> str:
         """``z7``, or, where z has parts, that of the part: ``z2[7]``."""
         shapes = self.model.latent_shapes if self.has_encoder else {}

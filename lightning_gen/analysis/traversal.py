@@ -9,7 +9,9 @@ from lightning_gen.analysis.exploration import Exploration, Explorer, Request, c
 from lightning_gen.analysis.latent_space import MANY, Codes, LatentSpace, slices
 from lightning_gen.analysis.sheets import sheet, stacked
 from lightning_gen.errors import UserError
+from lightning_gen.evaluation.judge import Progress
 from lightning_gen.images import to_unit
+from lightning_gen.noise import blocks
 
 REACH = 3.0
 """Standard deviations to either side."""
@@ -39,7 +41,7 @@ class Traversal(Explorer):
     def draw(self, space: LatentSpace, request: Request) -> Exploration:
         steps = request.steps or STEPS
         starts, numbers = starting_points(space, request, 1)
-        importance, measure = ranking(space, starts)
+        importance, measure = ranking(space, starts, request.progress)
         order = importance.argsort(descending=True, stable=True)[: request.num_images or ROWS].tolist()
         kind = "image" if space.has_encoder else "sample"
         names = [f"{space.name_of(d)}   {short(measure)} {importance[d]:.3g}" for d in order]
@@ -74,14 +76,17 @@ def path(space: LatentSpace, z: Tensor, dimension: int, steps: int) -> Tensor:
     return moved
 
 
-def ranking(space: LatentSpace, starts: Codes) -> tuple[Tensor, str]:
-    """How much each dimension matters ``(D,)``, and what that is: its KL, else what a model lets one see of it."""
+def ranking(space: LatentSpace, starts: Codes, progress: Progress) -> tuple[Tensor, str]:
+    """How much each dimension matters ``(D,)``, and what that is: its KL, else what a model lets one see of it.
+
+    A flow's latents all have about the same variance, so they say nothing by it.
+    """
     kl = kl_per_dimension(space)
     if kl is not None:
         return kl, KL
-    if space.has_encoder:
+    if space.has_encoder and not space.is_invertible:
         return space.encoded.z.var(0), "variance of the encoded images"
-    return influence(space, starts), "mean squared change of the image from end to end"
+    return influence(space, starts, progress), "mean squared change of the image from end to end"
 
 
 def short(measure: str) -> str:
@@ -104,9 +109,13 @@ def kl_per_dimension(space: LatentSpace) -> Tensor | None:
     return torch.cat(terms).mean(0) if terms[0].shape[-1] == space.latent_dim else None
 
 
-def influence(space: LatentSpace, starts: Codes) -> Tensor:
+def influence(space: LatentSpace, starts: Codes, progress: Progress) -> Tensor:
     """How far the ends of a dimension's path lie apart, in mean squared difference of pixels in [0, 1], ``(D,)``."""
     z, label = starts.z[0], starts.labels[:1]
-    ends = torch.stack([path(space, z, d, 3)[[0, 2]] for d in range(space.latent_dim)]).flatten(0, 1)
-    images = to_unit(space.decode(Codes(ends, label.expand(len(ends), *label.shape[1:])))).unflatten(0, (-1, 2))
-    return (images[:, 0] - images[:, 1]).square().flatten(1).mean(1)
+    found = []
+    for block in blocks(space.latent_dim):
+        ends = torch.cat([path(space, z, d, 3)[[0, 2]] for d in block])
+        images = to_unit(space.decode(Codes(ends, label.expand(len(ends), *label.shape[1:])))).unflatten(0, (-1, 2))
+        found.append((images[:, 0] - images[:, 1]).square().flatten(1).mean(1))
+        progress("dimensions", block.stop, space.latent_dim)
+    return torch.cat(found)

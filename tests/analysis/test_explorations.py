@@ -17,6 +17,7 @@ from lightning_gen.analysis.latent_space import LatentSpace
 from lightning_gen.analysis.manifold import grid_quantiles
 from lightning_gen.analysis.scatter import colour_of, plane
 from lightning_gen.analysis.sheets import BETWEEN, sheet
+from lightning_gen.bijections.scaling import Scaling
 from lightning_gen.cli.explore import KINDS as KINDS_OF_THE_COMMAND
 from lightning_gen.data import Digits, ToyDensity
 from lightning_gen.errors import UserError
@@ -167,6 +168,33 @@ def test_counts_are_not_traversed_below_zero():
     assert (values.min(1).values >= torch.minimum(own.min(), torch.tensor(0.0))).all()
 
 
+def nice():
+    """A flow that scales every number by another factor, towards a prior of one width."""
+    model = models.NICE(SHAPE, num_bits=4, hidden=[4])
+    with torch.no_grad():
+        for scaling in (layer for layer in model.modules() if isinstance(layer, Scaling)):
+            scaling.log_scale.copy_(torch.linspace(1, 4, 64).view_as(scaling.log_scale))
+    return model
+
+
+def test_the_dimensions_of_a_flow_are_sorted_by_how_much_the_picture_changes():
+    """The variance of the codes grows with the scale; what a step of the prior's width does to the picture shrinks with it."""
+    space = space_of(nice())
+    found = explore(space, "traversal", num_images=64).numbers
+    assert found["sorted_by"] == "mean squared change of the image from end to end"
+    assert found["dimensions"][:20] != space.encoded.z.var(0).argsort(descending=True)[:20].tolist()
+    ends = torch.tensor(found["traversals"][0]["values"])[:, [0, -1]]
+    z = space.encode(space.images([0])).z
+    with space.model.inference():
+        for row in (0, 5, 63):
+            moved = z.repeat(2, 1)
+            moved[:, found["dimensions"][row]] = ends[row]
+            first, second = to_unit(space.model.decode(moved))
+            change = (first - second).square().mean().item()
+            assert change == pytest.approx(found["importance"][found["dimensions"][row]], rel=1e-4, abs=1e-9)
+    assert found["importance"][found["dimensions"][0]] > 2 * found["importance"][found["dimensions"][-1]]
+
+
 # Manifold.
 
 
@@ -312,6 +340,16 @@ def test_scores_of_holes_are_repeatable_and_name_the_extractor(model):
         "FD(digits-cnn) to digits (test)": [draws, "midpoints of pairs", "reconstructions"],
         "FD(digits-cnn) to reconstructions": [draws, "midpoints of pairs"],
     }
+
+
+def test_a_flow_has_no_reconstructions_among_its_holes():
+    found = explore(space_of(nice()), "holes", num_images=16)
+    assert {name: [*values] for name, values in found.numbers["scores"].items()} == {
+        "FD(digits-cnn) to digits (test)": ["draws of the prior", "midpoints of pairs"],
+    }
+    assert "reconstruction" not in found.summary
+    three = explore(space_of(Coder(SHAPE)), "holes", num_images=16).picture
+    assert 3 * found.picture.shape[1] == 2 * three.shape[1]
 
 
 def test_scores_of_holes_are_the_engines():
