@@ -23,7 +23,7 @@ from lightning_gen.evaluation.judge import Judge, Progress
 from lightning_gen.evaluation.likelihood import gap_score, likelihood_score, log_probs
 from lightning_gen.evaluation.plan import Evaluation, Plan, Scoring
 from lightning_gen.evaluation.reconstruction import reconstruction_score
-from lightning_gen.evaluation.standing import standing_statistics
+from lightning_gen.evaluation.standing import batch_norm_layers, standing_statistics
 from lightning_gen.evaluation.streams import ImageStream, model_stream, split_stream
 from lightning_gen.models.base import GenerativeModel
 from lightning_gen.models.capabilities import SupportsLikelihood, SupportsReconstruction, SupportsSampling
@@ -45,6 +45,23 @@ def require_something_to_measure(model: GenerativeModel, num_samples: int | None
         )
 
 
+def require_use_of_standing_statistics(model: GenerativeModel, data: ImageDataModule, plan: Plan) -> None:
+    """Refuse standing statistics on which no score would depend: a likelihood is one of the model as it was trained."""
+    if not plan.standing_statistics:
+        return
+    if not scores_samples(model, data, plan):
+        why = "num_samples is 0" if plan.num_samples == 0 else f"{data.name} has no measure for those of {type(model).__name__}"
+        raise UserError(
+            f"standing_statistics: they change samples, of which none are scored here ({why}); expected 0, got {plan.standing_statistics}"
+        )
+    batch_norm_layers(model)
+
+
+def scores_samples(model: GenerativeModel, data: ImageDataModule, plan: Plan) -> bool:
+    """Whether samples are drawn and scored."""
+    return plan.num_samples != 0 and isinstance(model, SupportsSampling) and choose(data, plan.scoring).extractor is not None
+
+
 def evaluate(
     model: GenerativeModel, data: ImageDataModule, plan: Plan, progress: Progress | None = None, key: dict[str, Any] | None = None
 ) -> Evaluation:
@@ -63,6 +80,7 @@ def evaluate(
         say_once(choice.note)
     if plan.generalization and not isinstance(model, SupportsLikelihood):
         raise UserError(f"generalization: {type(model).__name__} has no likelihood to compare; expected false")
+    require_use_of_standing_statistics(model, data, plan)
     extractor = choice.extractor if isinstance(model, SupportsSampling) else None
     evaluation = Evaluation(headline(data, extractor, isinstance(model, SupportsLikelihood)))
     num_samples = data.evaluation_samples if plan.num_samples is None else plan.num_samples

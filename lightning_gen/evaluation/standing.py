@@ -18,6 +18,18 @@ BatchNorm = nn.modules.batchnorm._BatchNorm
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
+def batch_norm_layers(model: GenerativeModel) -> list[BatchNorm]:
+    """The layers whose statistics can be computed anew.
+
+    Raises:
+        UserError: the model has no BatchNorm layer with running statistics, or cannot be sampled.
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, BatchNorm) and layer.track_running_stats]
+    if not layers or not isinstance(model, SupportsSampling):
+        raise UserError(f"standing_statistics: {type(model).__name__} has no BatchNorm layers; expected 0")
+    return layers
+
+
 @contextlib.contextmanager
 def standing_statistics(model: GenerativeModel, num_batches: int, seed: int) -> Iterator[None]:
     """Within :meth:`GenerativeModel.inference`: sample with statistics averaged over batches of 64 samples; afterwards all is as before.
@@ -35,9 +47,7 @@ def standing_statistics(model: GenerativeModel, num_batches: int, seed: int) -> 
     if not num_batches:
         yield
         return
-    layers = [layer for layer in model.modules() if isinstance(layer, BatchNorm) and layer.track_running_stats]
-    if not layers or not isinstance(model, SupportsSampling):
-        raise UserError(f"standing_statistics: {type(model).__name__} has no BatchNorm layers; expected 0")
+    layers = batch_norm_layers(model)
     before = [({name: getattr(layer, name).clone() for name in STATISTICS}, layer.momentum) for layer in layers]
     try:
         for layer in layers:

@@ -54,6 +54,8 @@ def fit_refused(refused, tmp_path):
         (["--final.num_samples", "-3"], ["final.num_samples", "at least 0", "-3"]),
         (["--final.num_samples", "1"], ["final.num_samples", "at least 2", "1"]),
         (["--final.likelihood_images", "0"], ["final.likelihood_images", "at least 1", "0"]),
+        (["--final.standing_statistics", "2"], ["final.standing_statistics", "VAE has no BatchNorm layers"]),
+        (["--final.standing_statistics", "2", "--final.num_samples", "0"], ["final.standing_statistics", "num_samples is 0", "got 2"]),
         (["--ema.half_life_images", "-1"], ["ema.half_life_images", "-1"]),
         (["--evaluation.every_images", "-1"], ["every_images", "-1"]),
         (["--trainer.accelerator", "tpuu"], ["trainer", "tpuu", "cpu"]),

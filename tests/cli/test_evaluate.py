@@ -161,6 +161,7 @@ def test_the_first_complaint_that_is_not_about_another_process_is_told(tmp_path)
         (["--extractor_weights", "nowhere.pth"], ["weights", "nowhere.pth"]),
         (["--arithmetic", "quick"], ["--arithmetic", "'quick'", "'fast'"]),
         (["--standing_statistics", "3"], ["standing_statistics", "VAE has no BatchNorm layers"]),
+        (["--standing_statistics", "3", "--num_samples", "0"], ["standing_statistics", "num_samples is 0", "got 3"]),
         (["--neighbours", "-1"], ["--neighbours", "got -1"]),
         (["--metrics", "per_class"], ["per_class", "class labels"]),
     ],

@@ -13,7 +13,7 @@ from lightning_gen.evaluation.neighbours import NEIGHBOURS, neighbour_sheet
 from lightning_gen.evaluation.samples import Samples
 from lightning_gen.evaluation.standing import standing_statistics
 from lightning_gen.metrics.extractors.inception_weights import FILE_NAME, VARIABLE
-from lightning_gen.models import DCGAN, VAE
+from lightning_gen.models import DCGAN, VAE, RealNVP
 
 
 def vae():
@@ -74,6 +74,16 @@ def test_standing_statistics_change_the_samples_and_the_question():
 def test_a_model_without_batch_norm_has_none_to_recompute():
     with pytest.raises(UserError, match="standing_statistics: VAE has no BatchNorm layers; expected 0"):
         evaluate(vae(), digits(), Plan(num_samples=70, standing_statistics=2))
+
+
+def test_standing_statistics_on_which_no_score_depends_are_refused():
+    """Neither a likelihood nor a reconstruction is one of the samples' statistics."""
+    for model, data, num_samples, why in [
+        (vae(), digits(), 0, "num_samples is 0"),
+        (RealNVP([2], width=4, num_blocks=1), ToyDensity("two_moons", batch_size=8), None, "no measure for those of RealNVP"),
+    ]:
+        with pytest.raises(UserError, match=f"standing_statistics: .*{why}.* expected 0, got 2"):
+            evaluate(model, data, Plan(num_samples=num_samples, standing_statistics=2))
 
 
 # Likelihood.
