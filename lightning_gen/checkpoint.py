@@ -16,6 +16,9 @@ from lightning_gen.registry import build
 
 Path = str | os.PathLike[str]
 
+SMALLEST_SHARE = 0.25
+"""Of the weights of the smaller model: with fewer in common, models of two classes share names. One shared encoder is about half."""
+
 REQUIRED = ("model", "data", "images_seen", "batches_seen", "device_seconds", "data_initialized", "has_ema", "seed")
 """What every checkpoint says of its model, besides the weights."""
 
@@ -82,6 +85,11 @@ def images_seen(path: Path) -> int:
     return read_checkpoint(path)[CHECKPOINT_KEY]["images_seen"]
 
 
+def class_of(checkpoint: dict[str, Any]) -> str:
+    """The name of the model's class in the content of a checkpoint."""
+    return checkpoint[CHECKPOINT_KEY]["model"]["class_path"].rpartition(".")[2]
+
+
 def _first_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
@@ -93,7 +101,7 @@ def init_from(model: GenerativeModel, path: Path) -> tuple[list[str], list[str],
         Names that were taken over, names of ``model`` that were not, and names of the file that were of no use.
 
     Raises:
-        UserError: nothing matches.
+        UserError: nothing matches, or next to nothing of a model of another class: names that two classes happen to share.
     """
     content = read_checkpoint(path)
     theirs = content["state_dict"]
@@ -101,6 +109,10 @@ def init_from(model: GenerativeModel, path: Path) -> tuple[list[str], list[str],
     matched = [name for name, tensor in ours.items() if name in theirs and theirs[name].shape == tensor.shape]
     if not matched:
         raise UserError(f"--init_from {str(path)!r}: no weight matches this model by name and shape")
+    theirs_is, ours_is = class_of(content), type(model).__name__
+    if theirs_is != ours_is and len(matched) < SMALLEST_SHARE * min(len(ours), len(theirs)):
+        few = f"only {len(matched)} of the {len(ours)} weights of {ours_is} are there"
+        raise UserError(f"--init_from {str(path)!r}: is {theirs_is}, and {few}; expected {ours_is}, or a model with networks in common")
     model.load_state_dict({name: theirs[name] for name in matched}, strict=False)
     missing = [name for name in ours if name not in matched]
     # Weights that were trained must not be overwritten by a data-dependent initialisation, which others still need.

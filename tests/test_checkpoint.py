@@ -10,7 +10,7 @@ import torch
 
 from lightning_gen.checkpoint import find_checkpoint, images_seen, init_from, load_model, read_checkpoint
 from lightning_gen.errors import UserError
-from lightning_gen.models import DCGAN, VAE, VampPriorVAE
+from lightning_gen.models import DCGAN, IAF, IAFVAE, NICE, VAE, VampPriorVAE
 from lightning_gen.models.base import CHECKPOINT_KEY
 
 PLAIN = (type(None), bool, int, float, str)
@@ -225,6 +225,23 @@ def test_init_from_takes_weights_and_not_progress(save):
 def test_init_from_refuses_where_nothing_matches(save):
     with pytest.raises(UserError, match="no weight matches this model by name and shape"):
         init_from(make_vae(), save(make_dcgan()))
+
+
+def test_init_from_refuses_another_class_with_which_only_some_names_agree(save):
+    """NICE's last scales have the name of an ActNorm of IAF's: a name in common is no network in common."""
+    target, source = NICE([1, 8, 8], hidden=[9]), IAF([1, 8, 8], hidden=[70])
+    before = {name: tensor.clone() for name, tensor in target.state_dict().items()}
+    with pytest.raises(UserError, match="is IAF, and only 1 of the 17 weights of NICE are there; expected NICE, or"):
+        init_from(target, save(source))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in target.state_dict().items())
+
+
+def test_init_from_takes_the_networks_of_another_class_into_a_model_with_many_more(save):
+    source, encoder = make_vae(), {"class_path": "MLPEncoder", "hidden": [7]}
+    target = IAFVAE([1, 8, 8], latent_dim=3, encoder=encoder, num_steps=20)
+    matched, missing, _ = init_from(target, save(source))
+    assert len(matched) < len(missing) / 10
+    assert all(torch.equal(target.state_dict()[name], source.state_dict()[name]) for name in matched)
 
 
 def test_find_checkpoint_prefers_what_was_asked_for_and_falls_back_to_last(tmp_path):

@@ -14,7 +14,7 @@ from rich.console import Console
 from torch._dynamo.exc import TorchDynamoException
 
 from lightning_gen.callbacks.run_folder import CONFIG_FILE, require_writable
-from lightning_gen.checkpoint import find_checkpoint, images_seen, init_from, load_model
+from lightning_gen.checkpoint import class_of, find_checkpoint, images_seen, init_from, load_model, read_checkpoint
 from lightning_gen.cli.experiment import Experiment, FinalEvaluation
 from lightning_gen.cli.output import quiet
 from lightning_gen.cli.scoring import publish, score_checkpoint
@@ -23,6 +23,9 @@ from lightning_gen.evaluation import is_measurable, require_something_to_measure
 from lightning_gen.leaderboard.record import ResultRecord
 from lightning_gen.reporting import describe_checkpoint, experiment_settings
 from lightning_gen.tracking import IMAGES
+
+NAMES = 3
+"""Weights that a warm start names."""
 
 
 def start(argv: list[str], name: str, init: str | None) -> pathlib.Path:
@@ -57,13 +60,22 @@ def refuse_contradictions(saved: dict[str, Any], asked: dict[str, Any]) -> None:
 
 
 def _warm_start(experiment: Experiment, source: str) -> None:
-    matched, missing, unused = init_from(experiment.model, find_checkpoint(source))
+    path = find_checkpoint(source)
+    matched, missing, unused = init_from(experiment.model, path)
     if experiment.trainer.is_global_zero:
         networks = Counter(name.partition(".")[0] for name in matched)
         taken = ", ".join(f"{count} of {network}" for network, count in networks.items())
-        rest = f"; not there in this shape: {', '.join(missing)}" if missing else ""
+        rest = f"; not there in this shape: {first_few(missing)}" if missing else ""
         rest += f"; there but of no use: {len(unused)} (such as {unused[0]})" if unused else ""
-        print(f"--init_from: took {len(matched)} of {len(matched) + len(missing)} weights ({taken}){rest}", file=sys.stderr)
+        other = class_of(read_checkpoint(path))
+        source = "" if other == type(experiment.model).__name__ else f" from {other}"
+        print(f"--init_from: took {len(matched)} of {len(matched) + len(missing)} weights{source} ({taken}){rest}", file=sys.stderr)
+
+
+def first_few(names: list[str]) -> str:
+    """``a, b, c and 7 more``: a deep network has hundreds of names."""
+    left = len(names) - NAMES
+    return ", ".join(names[:NAMES]) + (f" and {left} more" if left > 0 else "")
 
 
 def _fit(experiment: Experiment, checkpoint: pathlib.Path | None) -> pathlib.Path:

@@ -124,6 +124,18 @@ def test_a_partial_match_names_what_was_not_taken(fit, vae_run):
     assert set(missing.split(", ")) == {"encoder.layers.4.weight", "encoder.layers.4.bias", "decoder.layers.0.weight"}
 
 
+def test_a_warm_start_names_the_first_weights_that_it_lacks_and_counts_the_others(fit, vae_run):
+    outcome = fit("vae_digits", "--init_from", vae_run, "--model.encoder={class_path: MLPEncoder, hidden: [9, 8]}", *RESUMED)
+    (line,) = [line for line in outcome.err.splitlines() if line.startswith("--init_from")]
+    named = "encoder.layers.0.weight, encoder.layers.0.bias, encoder.layers.2.weight"
+    assert f"took 7 of 12 weights (1 of encoder, 6 of decoder); not there in this shape: {named} and 2 more; " in line
+
+
+def test_a_warm_start_from_another_class_says_so(fit, vae_run):
+    outcome = fit("vae_digits", "--model=IWAE", "--init_from", vae_run, *RESUMED, "--budget.images=64")
+    assert "--init_from: took 12 of 12 weights from VAE (6 of encoder, 6 of decoder)\n" in outcome.err
+
+
 def test_a_warm_start_without_any_match_is_refused_before_a_folder_is_made(refused, vae_run, tmp_path):
     argv = ["fit", "--config", "dcgan_digits", *SMOKE, "--runs", tmp_path / "runs", "--init_from", vae_run]
     refused(argv, "--init_from", "no weight matches")
