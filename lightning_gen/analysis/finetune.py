@@ -6,6 +6,7 @@ of 50, and a number of epochs that is fixed beforehand; nothing is chosen by loo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,9 @@ from lightning_gen.noise import blocks, philox, stable_hash
 EPOCHS = 100
 BATCH = 50
 LEARNING_RATE = 1e-3
+
+AfterStep = Callable[[int, Tensor], None]
+"""Told how many images a step of training saw, and its cross-entropy in nats."""
 
 
 class Classifier(nn.Module):
@@ -87,11 +91,13 @@ def finetune(
     seeds: int = 5,
     epochs: int = EPOCHS,
     weights: Weights = "ema",
+    after_step: AfterStep = lambda images, loss: None,
 ) -> dict[str, Any]:
     """Accuracies on a split with ``num_labels`` labelled training images, from the encoder and from scratch, seed by seed.
 
     A seed is one draw of the labelled images, of the linear layer, of the untrained weights, and of the order of training; both see the
-    same images in the same order, so that their differences are paired.
+    same images in the same order, so that their differences are paired. ``after_step`` is told of every step, of
+    :func:`images_to_train_on` in all.
 
     Raises:
         UserError: the model has no differentiable encoder, is conditional or has NaN weights, or the data has fewer than two classes or too
@@ -108,13 +114,21 @@ def finetune(
         starts = {"finetuned": starting_point(model, weights), "from scratch": untrained(model, data, seed)}
         for name, start in starts.items():
             classifier = Classifier(start, data.num_classes, seed)
-            train(classifier, *data.batch("train", labelled.tolist(), model.device), epochs, seed)
+            train(classifier, *data.batch("train", labelled.tolist(), model.device), epochs, seed, after_step)
             found[name].append(classifier.accuracy(data, split))
     differences = np.subtract(found["finetuned"], found["from scratch"])
     return {name: summary(values) for name, values in [*found.items(), ("difference", differences.tolist())]}
 
 
-def train(classifier: Classifier, images: Tensor, labels: Tensor, epochs: int, seed: int) -> None:
+def images_to_train_on(num_labels: int, seeds: int, epochs: int) -> int:
+    """How many images both classifiers of all seeds see together."""
+    size = min(BATCH, num_labels)
+    return 2 * seeds * epochs * (num_labels // size * size)
+
+
+def train(
+    classifier: Classifier, images: Tensor, labels: Tensor, epochs: int, seed: int, after_step: AfterStep = lambda images, loss: None
+) -> None:
     """Minimise the cross-entropy on labelled images ``(N, C, H, W)``; an epoch's last incomplete batch is left out."""
     if epochs == 0:
         return
@@ -127,8 +141,10 @@ def train(classifier: Classifier, images: Tensor, labels: Tensor, epochs: int, s
             order = torch.from_numpy(epoch_order(seed, epoch, len(images))).to(images.device)
             for batch in order[: len(images) // size * size].view(-1, size):
                 optimizer.zero_grad()
-                nn.functional.cross_entropy(classifier(images[batch]), labels[batch]).backward()
+                loss = nn.functional.cross_entropy(classifier(images[batch]), labels[batch])
+                loss.backward()
                 optimizer.step()
+                after_step(size, loss.detach())
 
 
 def summary(values: list[float]) -> dict[str, Any]:

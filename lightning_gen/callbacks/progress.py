@@ -1,10 +1,11 @@
-"""How far a run is: one bar over its whole budget in images on a terminal, a plain line now and then elsewhere."""
+"""How far a training is: one bar over its whole budget in images on a terminal, a plain line now and then elsewhere."""
 
 from __future__ import annotations
 
 import collections
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -25,6 +26,9 @@ LINE_SECONDS = 10.0
 
 RECENT_SECONDS = 10.0
 """Over how long the speed that is shown is measured."""
+
+Terms = Callable[[], dict[str, float]]
+"""The loss terms of the last step; to ask for them waits for the device."""
 
 
 class Speed:
@@ -59,8 +63,69 @@ def _rate(start: tuple[float, int], end: tuple[float, int]) -> float:
     return (end[1] - start[1]) / (end[0] - start[0]) if end[0] > start[0] else 0.0
 
 
+class Display:
+    """Images seen of all, images/s, the time left and the loss terms, on stderr.
+
+    Args:
+        total_images: of the whole work, earlier sessions included.
+    """
+
+    def __init__(self, total_images: int) -> None:
+        self.total_images = total_images
+        self.bar: RichBar | None = None
+        self._task = TaskID(0)
+        self._speed = Speed()
+        self._next_look = 0.0
+
+    def start(self, images_seen: int = 0) -> None:
+        """Begin where the work is, which is not at 0 when it was resumed."""
+        self._speed = Speed()
+        console = Console(stderr=True)
+        if console.is_terminal:
+            self.bar = _new_bar(console)
+            self._task = self.bar.add_task("", total=self.total_images, completed=images_seen, text="")
+            self.bar.start()
+        self._next_look = time.monotonic() + (0 if self.bar else LINE_SECONDS)
+
+    def advance(self, images_seen: int, terms: Terms) -> None:
+        """Redraw, seldom enough not to slow training down."""
+        now = time.monotonic()
+        if self._speed.average == 0.0 or now >= self._next_look:
+            self._speed.mark(now, images_seen)
+        if now >= self._next_look:
+            self._next_look = now + (REDRAW_SECONDS if self.bar else LINE_SECONDS)
+            self._show(images_seen, terms())
+
+    def finish(self, images_seen: int, terms: Terms) -> None:
+        """Show the final state."""
+        self._speed.mark(time.monotonic(), images_seen)
+        self._show(images_seen, terms())
+        self.stop()
+
+    def stop(self) -> None:
+        """Give the terminal back."""
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+    def _show(self, images_seen: int, terms: dict[str, float]) -> None:
+        text = self._text(images_seen, terms)
+        if self.bar is None:
+            print(f"{images_seen:,} of {self.total_images:,} images  {text}", file=sys.stderr, flush=True)
+        else:
+            self.bar.update(self._task, completed=images_seen, text=text)
+            self.bar.refresh()
+
+    def _text(self, images_seen: int, terms: dict[str, float]) -> str:
+        speed = self._speed.recent
+        left = max(0, self.total_images - images_seen)
+        parts = [f"{speed:,.0f} images/s" if speed else "-- images/s"]
+        parts += [f"{clock(left / self._speed.average)} left"] if left and self._speed.average else []
+        return "  ".join(parts + [f"{name} {value:.4g}" for name, value in terms.items()])
+
+
 class Progress(ProgressBar):
-    """Shows images seen of the budget, images/s, the time left and the loss terms (``train/...``), on rank 0 and on stderr.
+    """The :class:`Display` of a training with its loss terms (``train/...``), on rank 0.
 
     Args:
         total_images: the run's whole budget in images, those of earlier sessions included.
@@ -70,12 +135,8 @@ class Progress(ProgressBar):
         super().__init__()
         if total_images < 1:
             raise UserError(f"total_images: expected at least 1, got {total_images}")
-        self.total_images = total_images
+        self.display = Display(total_images)
         self._enabled = True
-        self._bar: RichBar | None = None
-        self._task = TaskID(0)
-        self._speed = Speed()
-        self._next_look = 0.0
 
     def disable(self) -> None:
         """Show nothing; Lightning calls this on every rank but the first."""
@@ -91,62 +152,27 @@ class Progress(ProgressBar):
             print(*args, **{"file": sys.stderr, **kwargs})  # while a bar is shown, rich has replaced sys.stderr
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: GenerativeModel) -> None:
-        """Begin where the run is, which is not at 0 when it was resumed."""
-        self._speed = Speed()
-        if not self._enabled:
-            return
-        console = Console(stderr=True)
-        if console.is_terminal:
-            self._bar = _new_bar(console)
-            self._task = self._bar.add_task("", total=self.total_images, completed=pl_module.images_seen, text="")
-            self._bar.start()
-        self._next_look = time.monotonic() + (0 if self._bar else LINE_SECONDS)
+        """Begin where the run is."""
+        if self._enabled:
+            self.display.start(pl_module.images_seen)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: GenerativeModel, *args: Any) -> None:
-        """Redraw, seldom enough not to slow training down."""
-        if not self._enabled:
-            return
-        now = time.monotonic()
-        if self._speed.average == 0.0 or now >= self._next_look:
-            self._speed.mark(now, pl_module.images_seen)
-        if now >= self._next_look:
-            self._next_look = now + (REDRAW_SECONDS if self._bar else LINE_SECONDS)
-            self._show(trainer, pl_module)
+        """Redraw now and then."""
+        if self._enabled:
+            self.display.advance(pl_module.images_seen, lambda: loss_terms(trainer))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: GenerativeModel) -> None:
         """Show the final state."""
         if self._enabled:
-            self._speed.mark(time.monotonic(), pl_module.images_seen)
-            self._show(trainer, pl_module)
-            self._stop()
+            self.display.finish(pl_module.images_seen, lambda: loss_terms(trainer))
 
     def on_exception(self, trainer: pl.Trainer, pl_module: GenerativeModel, exception: BaseException) -> None:
         """Give the terminal back before the error is printed."""
-        self._stop()
+        self.display.stop()
 
     def teardown(self, trainer: pl.Trainer, pl_module: GenerativeModel, stage: str) -> None:
         """Give the terminal back."""
-        self._stop()
-
-    def _stop(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-
-    def _show(self, trainer: pl.Trainer, model: GenerativeModel) -> None:
-        text = self._text(model.images_seen, loss_terms(trainer))
-        if self._bar is None:
-            print(f"{model.images_seen:,} of {self.total_images:,} images  {text}", file=sys.stderr, flush=True)
-        else:
-            self._bar.update(self._task, completed=model.images_seen, text=text)
-            self._bar.refresh()
-
-    def _text(self, images_seen: int, terms: dict[str, float]) -> str:
-        speed = self._speed.recent
-        left = max(0, self.total_images - images_seen)
-        parts = [f"{speed:,.0f} images/s" if speed else "-- images/s"]
-        parts += [f"{clock(left / self._speed.average)} left"] if left and self._speed.average else []
-        return "  ".join(parts + [f"{name} {value:.4g}" for name, value in terms.items()])
+        self.display.stop()
 
 
 def _new_bar(console: Console) -> RichBar:

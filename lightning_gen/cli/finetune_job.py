@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+from collections.abc import Iterator
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from lightning_gen.analysis.finetune import BATCH, LEARNING_RATE, finetune
+from lightning_gen.analysis.finetune import BATCH, LEARNING_RATE, AfterStep, finetune, images_to_train_on
+from lightning_gen.callbacks.progress import Display
 from lightning_gen.cli.analysis_job import opened, percent, publish, require_at_least
 
 
@@ -15,9 +20,9 @@ def run(options: argparse.Namespace) -> None:
     require_at_least(1, options, "labels", "seeds")
     require_at_least(0, options, "epochs")
     path, model, data = opened(options)
-    results = finetune(
-        model, data, options.labels, split=options.split, seeds=options.seeds, epochs=options.epochs, weights=options.weights
-    )
+    how = {"split": options.split, "seeds": options.seeds, "epochs": options.epochs, "weights": options.weights}
+    with shown(images_to_train_on(options.labels, options.seeds, options.epochs)) as after_step:
+        results = finetune(model, data, options.labels, **how, after_step=after_step)
     protocol = data.protocol(options.split) | {
         "labels": options.labels,
         "seeds": options.seeds,
@@ -36,6 +41,30 @@ def run(options: argparse.Namespace) -> None:
     ]
     name = f"finetune-{options.split}-{options.labels}"
     publish(options, path, model, protocol, results, name, (["classifier", "accuracy"], rows), notes)
+
+
+@contextlib.contextmanager
+def shown(total_images: int) -> Iterator[AfterStep]:
+    """The display of ``fit``, while classifiers are trained on so many images in all; nothing where none is."""
+    display, seen, last = Display(total_images), 0, torch.tensor(0.0)
+
+    def terms() -> dict[str, float]:
+        return {"cross_entropy": float(last)}
+
+    def after_step(images: int, loss: Tensor) -> None:
+        nonlocal seen, last
+        seen, last = seen + images, loss
+        if seen < total_images:
+            display.advance(seen, terms)
+        else:
+            display.finish(seen, terms)
+
+    if total_images:
+        display.start()
+    try:
+        yield after_step
+    finally:
+        display.stop()
 
 
 def of_each_class(labels: int, classes: int) -> str:

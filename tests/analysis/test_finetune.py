@@ -5,7 +5,7 @@ import pytest
 import torch
 from latent_models import lost
 
-from lightning_gen.analysis.finetune import Classifier, finetune, summary, train
+from lightning_gen.analysis.finetune import Classifier, finetune, images_to_train_on, summary, train
 from lightning_gen.analysis.representations import untrained
 from lightning_gen.data import Digits, ToyDensity
 from lightning_gen.errors import UserError
@@ -27,6 +27,15 @@ def test_the_same_start_gives_the_same_classifier(vae, digits):
     start = untrained(vae, digits, 0)
     found = finetune(start, digits, 40, seeds=1, epochs=3)
     assert found["difference"]["by_seed"] == [0]
+
+
+@pytest.mark.parametrize("labels", [40, 70])
+def test_every_image_that_is_trained_on_is_reported_as_often_as_was_announced(vae, digits, labels):
+    """70 images are one batch of 50 an epoch, and 40 a batch of their own."""
+    steps = []
+    finetune(vae, digits, labels, seeds=2, epochs=3, after_step=lambda images, loss: steps.append(images))
+    assert sum(steps) == images_to_train_on(labels, seeds=2, epochs=3)
+    assert len(steps) == 2 * 2 * 3
 
 
 def test_the_classifier_from_scratch_knows_nothing_of_the_model(vae, digits):

@@ -113,10 +113,10 @@ def test_a_resumed_bar_starts_where_the_run_is(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     callback = Progress(total_images=3000)
     drive(callback, Clock(monkeypatch), [], start=1200)
-    assert callback._bar.tasks[0].completed == 1200
-    assert callback._bar.tasks[0].total == 3000
+    assert callback.display.bar.tasks[0].completed == 1200
+    assert callback.display.bar.tasks[0].total == 3000
     callback.on_exception(None, None, KeyboardInterrupt())
-    assert callback._bar is None
+    assert callback.display.bar is None
 
 
 @pytest.mark.parametrize("stream", [io.StringIO, Terminal])

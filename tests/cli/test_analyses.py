@@ -55,6 +55,9 @@ def test_the_leaderboard_ignores_reports(execute, vae_copy):
 def test_finetune_compares_over_seeds(execute, vae_copy):
     outcome = execute("finetune", vae_copy, "--labels", "20", "--seeds", "2", "--epochs", "2")
     found = report(outcome, vae_copy, "finetune-test-20")
+    # 20 images, 2 epochs, 2 seeds, 2 classifiers; the last one ends the display.
+    assert outcome.err.splitlines()[-1].startswith("160 of 160 images  ")
+    assert "cross_entropy " in outcome.err
     by_seed = {name: row["by_seed"] for name, row in found["results"].items()}
     assert by_seed["difference"] == pytest.approx([a - b for a, b in zip(by_seed["finetuned"], by_seed["from scratch"], strict=True)])
     assert found["protocol"]["epochs"] == 2
