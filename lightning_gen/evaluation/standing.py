@@ -48,6 +48,7 @@ def standing_statistics(model: GenerativeModel, num_batches: int, seed: int) -> 
         yield
         return
     layers = batch_norm_layers(model)
+    assert isinstance(model, SupportsSampling)
     before = [({name: getattr(layer, name).clone() for name in STATISTICS}, layer.momentum) for layer in layers]
     try:
         for layer in layers:
