@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
 
 
 class UserError(Exception):
@@ -24,12 +25,28 @@ class Preempted(UserError):
     exit_code = 75
 
 
+@contextlib.contextmanager
+def given_as(prefix: str, names: Container[str]) -> Iterator[None]:
+    """What a part refuses as ``width: ...`` is refused as ``prefix.width: ...`` where the user gave the whole that name's value.
+
+    Args:
+        prefix: how the user calls the whole.
+        names: the arguments that the user gives it; a complaint of anything else passes as it is.
+    """
+    try:
+        yield
+    except UserError as error:
+        if str(error).partition(":")[0] in names:
+            raise type(error)(f"{prefix}.{error}") from error
+        raise
+
+
 def did_you_mean(name: str, options: Iterable[str]) -> str:
     """The ending of an error line: the nearest of ``options`` when one is near, otherwise all of them when they are few."""
     options = sorted(options)
     # Compare without case, so that "dcgan" finds "DCGAN".
     by_lower = {option.lower(): option for option in reversed(options)}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.65)
     if near:
         return f"did you mean {by_lower[near[0]]!r}?"
     return f"expected one of {', '.join(options)}" if 0 < len(options) <= 30 else "no near match"

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
-from lightning_gen.errors import UserError, did_you_mean
+from lightning_gen.errors import UserError, did_you_mean, given_as
 
 ENTRY_POINT_GROUPS = ("lightning_gen.models", "lightning_gen.data")
 
@@ -150,7 +150,8 @@ def build(value: str | Spec | ClassSpec, base: type[T], key: str, **context: Any
     cls = resolve(spec["class_path"], base, key)
     check_arguments(cls, spec["init_args"], key, context)
     try:
-        return cls(**spec["init_args"], **context)
+        with given_as(key, {*inspect.signature(cls).parameters, *spec["init_args"]} - context.keys()):
+            return cls(**spec["init_args"], **context)
     except TypeError as error:
         raise UserError(f"{key} ({cls.__name__}): {error}") from error
 

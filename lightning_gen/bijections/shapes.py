@@ -21,6 +21,14 @@ class Squeeze(Bijection):
         return pixel_shuffle(z, 2)
 
 
+def halvings(event_shape: tuple[int, ...], smallest: int = 1) -> int:
+    """How often images ``(C, H, W)`` can be squeezed, while both sides are even and stay at least so long."""
+    _, height, width = event_shape
+    if height % 2 or width % 2 or min(height, width) < 2 * smallest:
+        return 0
+    return 1 + halvings((1, height // 2, width // 2), smallest)
+
+
 def squeezed(event_shape: tuple[int, ...]) -> tuple[int, int, int]:
     """The shape after a :class:`Squeeze`.
 

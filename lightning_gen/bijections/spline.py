@@ -51,12 +51,14 @@ class RationalQuadraticSpline(Transform):
         smallest_slope: float = 1e-3,
     ) -> None:
         super().__init__(event_shape)
+        if not 0 < smallest_bin < 0.5:
+            raise UserError(f"smallest_bin: expected a number above 0 and below 1/2, got {smallest_bin}")
         if num_bins < 2:
             raise UserError(f"num_bins: expected at least 2, got {num_bins}")
+        if not num_bins < 1 / smallest_bin:
+            raise UserError(f"num_bins: expected fewer than {1 / smallest_bin:g}, of at least {smallest_bin:g} each, got {num_bins}")
         if not bound > 0:
             raise UserError(f"bound: expected a positive number, got {bound}")
-        if not 0 < smallest_bin * num_bins < 1:
-            raise UserError(f"smallest_bin: expected a number above 0 and below 1/{num_bins}, got {smallest_bin}")
         if not 0 < smallest_slope < 1:
             raise UserError(f"smallest_slope: expected a number above 0 and below 1, got {smallest_slope}")
         self.num_bins, self.bound = num_bins, bound

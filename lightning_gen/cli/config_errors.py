@@ -27,7 +27,8 @@ def explain(message: str, argument_names: ArgumentNames, class_names: Callable[[
         if found[1] == "class_path":
             return f"{key}: expected the arguments of the class under init_args, got them beside class_path"
         near = did_you_mean(found[1], argument_names(class_path[1])) if class_path else "expected no such key"
-        return f"{_dotted(key, found[1])}: unknown option; {near}"
+        of = f" of {class_path[1].rpartition('.')[2]}" if class_path else ""
+        return f"{_dotted(key, found[1])}: unknown option{of}; {near}"
     if found := re.search(r"Expected a dot import path string: (\S+)", message):
         return f"{key}: unknown class {found[1]!r}; {did_you_mean(found[1], class_names(key))}"
     if found := re.search(r"Importing '([^']+)' is not allowed", message):

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from lightning_gen.errors import UserError
+from lightning_gen.errors import UserError, given_as
 from lightning_gen.registry import ClassSpec
 
 
 def notes_arguments(init: Callable[..., None]) -> Callable[..., None]:
-    """A constructor that notes the arguments of the outermost class, which become the hyperparameters of the checkpoint."""
+    """A constructor that notes the arguments of the outermost class, which become the hyperparameters of the checkpoint.
+
+    Layers and networks refuse a number by their own name of it; where that is an argument of the model's, it is one of ``model.`` here.
+    """
 
     @functools.wraps(init)
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> None:
-        if "_init_args" not in self.__dict__:
-            arguments = constructor_arguments(type(self), args, kwargs)
-            refuse_unlisted(type(self), arguments)
-            self.__dict__["_init_args"] = arguments
-        init(self, *args, **kwargs)
+        if "_init_args" in self.__dict__:
+            init(self, *args, **kwargs)
+            return
+        arguments = constructor_arguments(type(self), args, kwargs)
+        refuse_unlisted(type(self), arguments)
+        self.__dict__["_init_args"] = arguments
+        with given_as("model", arguments):
+            init(self, *args, **kwargs)
 
     return wrapper
 
@@ -80,3 +86,12 @@ def require_positive(**values: float) -> None:
     for name, value in values.items():
         if not value > 0:
             raise UserError(f"model.{name}: expected a positive number, got {value}")
+
+
+def require_scales(data_shape: Sequence[int], largest: int, **values: int) -> None:
+    """Refuse more scales than the sides of an image ``(C, H, W)`` can be halved for, by name; 0 stands for the model's own choice."""
+    if largest < 1:
+        raise UserError(f"model.data_shape: expected images with even sides (see data.image_size), got {[*data_shape]}")
+    for name, value in values.items():
+        if not 0 <= value <= largest:
+            raise UserError(f"model.{name}: expected 0 for the usual, or 1 to {largest} for images {[*data_shape]}, got {value}")

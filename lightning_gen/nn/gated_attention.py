@@ -44,8 +44,10 @@ class GatedAttentionNet(Conditioner):
     ) -> None:
         super().__init__()
         require_width(width)
-        if num_blocks < 1 or num_heads < 0 or (num_heads and width % num_heads):
-            raise UserError(f"width: expected a multiple of num_heads, and at least one block, got {width}, {num_heads}, {num_blocks}")
+        if num_blocks < 1:
+            raise UserError(f"num_blocks: expected at least 1, got {num_blocks}")
+        if num_heads < 0 or (num_heads and width % num_heads):
+            raise UserError(f"num_heads: expected 0 for no attention, or a divisor of the width {width}, got {num_heads}")
         self.takes_context = context_channels > 0
         self.first = nn.Conv2d(in_shape[0], width, 3, padding=1)
         self.convolutions = nn.ModuleList(GatedConvolution(width, dropout, context_channels) for _ in range(num_blocks))

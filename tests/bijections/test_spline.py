@@ -133,7 +133,7 @@ def test_in_float32_extreme_parameters_stay_finite_and_invertible():
     [
         ({"num_bins": 1}, "num_bins: expected at least 2, got 1"),
         ({"bound": 0.0}, "bound: expected a positive number"),
-        ({"num_bins": 10, "smallest_bin": 0.1}, "smallest_bin: expected a number above 0 and below 1/10"),
+        ({"num_bins": 10, "smallest_bin": 0.1}, "num_bins: expected fewer than 10, of at least 0.1 each, got 10"),
         ({"smallest_slope": 1.0}, "smallest_slope: expected a number above 0 and below 1"),
     ],
 )

@@ -27,6 +27,7 @@ def fit_refused(refused, tmp_path):
     ("options", "words"),
     [
         (["--model.lerning_rate", "1"], ["model.lerning_rate", "did you mean 'learning_rate'?"]),
+        (["--data", "PhotoPatches", "--data.image_size", "16"], ["data.image_size", "unknown option of PhotoPatches; expected one of"]),
         (["--trainer.max_epoch", "1"], ["--trainer.max_epoch", "did you mean '--trainer.max_epochs'?"]),
         (["--trainer.max", "1"], ["unknown option --trainer.max"]),
         (["--modle.x", "1"], ["--modle.x", "did you mean '--model.x'?"]),

@@ -40,6 +40,7 @@ from lightning_gen.models import (
     VampPriorVAE,
 )
 from lightning_gen.models.capabilities import SupportsLatents, SupportsLikelihood, SupportsPrior, SupportsSampling, capabilities_of
+from lightning_gen.models.flows.normalizing_flow import NormalizingFlow
 from lightning_gen.noise import IndexedNoise
 
 CONV = {"encoder": {"class_path": "ConvEncoder", "width": 4}, "decoder": {"class_path": "ConvDecoder", "width": 4}}
@@ -577,3 +578,55 @@ def test_the_likelihood_of_an_image_is_a_function_of_image_and_index(name, num_s
         # Only what is exact does not depend on the noise.
         same_again = log_prob(list(range(6)), seed=1) == whole
         assert same_again.all() if model.likelihood_kind(num_samples) == "exact" else not same_again.any()
+
+
+# Refusals.
+
+TOO_MANY = {"num_bins": 5000, "num_scales": 9, "num_levels": 9, "num_heads": 3, "dropout": 1.0, "alpha": 0.5}
+"""Numbers that are too large for one reason or another; all are too small below zero."""
+FLOWS = [name for name, (cls, _) in CASES.items() if issubclass(cls, NormalizingFlow)]
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_number_that_a_flow_cannot_use_is_refused_by_the_name_and_with_the_value_that_the_user_gave(name):
+    """Whatever layer or network finds it, and at whatever scale."""
+    cls, options = CASES[name]
+    numbers = {key: value for key, value in cls([1, 8, 8], **options).hyperparameters.items() if isinstance(value, int | float | list)}
+    for key in numbers.keys() - {"data_shape", "num_bits", "num_classes", "num_attributes", "conditional"}:
+        bad = [-1] if isinstance(numbers[key], list) else -1
+        for value in [bad, *([TOO_MANY[key]] if key in TOO_MANY else [])]:
+            with pytest.raises(UserError) as caught:
+                cls([1, 8, 8], **{**options, key: value})
+            message = str(caught.value)
+            assert message.startswith(f"model.{key}: expected "), message
+            assert message.endswith(f", got {value}"), message
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("width", 0), ("num_blocks", 0), ("num_couplings", -1), ("num_heads", 3), ("context_width", 0), ("dropout", 1.0)]
+)
+def test_a_number_that_a_part_of_a_model_cannot_use_is_refused_as_the_parts(option, value):
+    """The model has numbers of the same names, which are right."""
+    cls, options = CASES["FlowPP"]
+    with pytest.raises(UserError, match=rf"^model\.dequantization\.{option}: expected .*, got {value}$"):
+        cls([1, 8, 8], **{**options, "dequantization": {**VARIATIONAL, option: value}})
+
+
+@pytest.mark.parametrize(
+    ("cls", "shape", "options"),
+    [
+        (RealNVP, [1], {}),
+        (RealNVP, [3, 1, 1], {}),
+        (NICE, [1], {}),
+        (NSF, [1], {}),
+        (Glow, [1, 7, 7], {"num_scales": 1}),
+        (NSF, [1, 7, 7], {"num_levels": 1}),
+        (Glow, [2], {}),
+        (FlowPP, [1, 8, 6], {}),
+    ],
+)
+def test_data_that_a_flow_cannot_divide_are_refused_as_data_and_with_their_shape(cls, shape, options):
+    with pytest.raises(UserError) as caught:
+        cls(shape, **options)
+    assert str(caught.value).startswith("model.data_shape: ")
+    assert str(shape) in str(caught.value)

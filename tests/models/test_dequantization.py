@@ -181,7 +181,7 @@ def test_any_flow_takes_it_and_initialises_and_trains_all_of_it():
     ("options", "message"),
     [
         ({"data_shape": (1, 3, 3)}, "even width, got"),
-        ({"num_couplings": -1}, r"model\.dequantization: expected no negative numbers, got -1 couplings"),
+        ({"num_couplings": -1}, r"num_couplings: expected at least 0, got -1"),
     ],
 )
 def test_what_cannot_be_dequantized_is_refused(options, message):

@@ -96,9 +96,9 @@ def test_the_concatenated_elu_has_both_signs_and_a_gate_opens_with_its_second_ha
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"width": 5, "num_heads": 2}, "width: expected a multiple of num_heads"),
+        ({"width": 5, "num_heads": 2}, "num_heads: expected 0 for no attention, or a divisor of the width 5, got 2"),
         ({"width": 0}, "width: expected at least 1"),
-        ({"num_blocks": 0}, "at least one block, got 96, 4, 0"),
+        ({"num_blocks": 0}, "num_blocks: expected at least 1, got 0"),
         ({"dropout": 1.0}, "dropout: expected a number from 0 to below 1, got 1.0"),
     ],
 )

@@ -32,12 +32,12 @@ from lightning_gen.bijections.ode import (
     recorded_costs,
     without_log_det,
 )
-from lightning_gen.bijections.shapes import Flatten, Squeeze, squeezed
+from lightning_gen.bijections.shapes import Flatten, Squeeze, halvings, squeezed
 from lightning_gen.images import is_image
 from lightning_gen.models.base import Batch
 from lightning_gen.models.flows.normalizing_flow import NormalizingFlow
 from lightning_gen.models.flows.real_nvp import possible_scales
-from lightning_gen.models.hyperparameters import require_at_least, require_positive
+from lightning_gen.models.hyperparameters import require_at_least, require_positive, require_scales
 from lightning_gen.nn.ode_network import ConvField, MLPField, VectorField
 from lightning_gen.noise import NamedNoise, Noise
 
@@ -96,9 +96,9 @@ class FFJORD(NormalizingFlow):
         hparams = self.hparams
         require_at_least(1, num_blocks=hparams.num_blocks, num_steps=hparams.num_steps, evaluation_num_steps=hparams.evaluation_num_steps)
         require_positive(tolerance=hparams.tolerance, evaluation_tolerance=hparams.evaluation_tolerance)
-        require_at_least(0, num_scales=hparams.num_scales)
         if not is_image(self.data_shape):
             return Chain(self.blocks(self.data_shape, "vector"))
+        require_scales(self.data_shape, 1 + halvings(self.data_shape), num_scales=hparams.num_scales)
         self.latent_shapes = {}
         scales = hparams.num_scales or possible_scales(self.data_shape)
         return Chain([Logit(hparams.alpha), self.scale(self.data_shape, 1, scales)])

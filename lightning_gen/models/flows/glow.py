@@ -22,12 +22,12 @@ from lightning_gen.bijections.factor_out import FactorOut
 from lightning_gen.bijections.logit import Shift
 from lightning_gen.bijections.normalization import ActNorm
 from lightning_gen.bijections.scaling import LearnedNormal
-from lightning_gen.bijections.shapes import Flatten, Squeeze, squeezed
+from lightning_gen.bijections.shapes import Flatten, Squeeze, halvings, squeezed
 from lightning_gen.bijections.transforms import Additive, SigmoidAffine
 from lightning_gen.errors import UserError
 from lightning_gen.images import is_image
 from lightning_gen.models.flows.normalizing_flow import NormalizingFlow
-from lightning_gen.models.hyperparameters import require_at_least
+from lightning_gen.models.hyperparameters import require_at_least, require_scales
 from lightning_gen.nn.conv import resolution_levels
 from lightning_gen.nn.glow_network import GlowNetwork, ZeroConvolution
 
@@ -68,10 +68,10 @@ class Glow(NormalizingFlow):
 
     def build_bijection(self) -> Bijection:
         require_at_least(1, num_steps=self.hparams.num_steps, width=self.hparams.width)
-        require_at_least(0, num_scales=self.hparams.num_scales)
         if not is_image(self.data_shape):
             raise UserError(f"model.data_shape: Glow needs images [C, H, W], got {list(self.data_shape)}; RealNVP and NICE take vectors")
         scales = self.hparams.num_scales or resolution_levels(self.data_shape)[0]
+        require_scales(self.data_shape, halvings(self.data_shape), num_scales=scales)
         self.latent_shapes = {}
         return Chain([Shift(0.5), self.scale(self.data_shape, 1, scales)])
 

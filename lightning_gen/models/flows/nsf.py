@@ -23,12 +23,12 @@ from lightning_gen.bijections.coupling import SplitCoupling
 from lightning_gen.bijections.factor_out import FactorOut
 from lightning_gen.bijections.logit import Logit
 from lightning_gen.bijections.normalization import ActNorm
-from lightning_gen.bijections.shapes import Flatten, Squeeze, squeezed
+from lightning_gen.bijections.shapes import Flatten, Squeeze, halvings, squeezed
 from lightning_gen.bijections.spline import RationalQuadraticSpline
 from lightning_gen.errors import UserError
 from lightning_gen.images import is_image
 from lightning_gen.models.flows.normalizing_flow import NormalizingFlow
-from lightning_gen.models.hyperparameters import require_at_least
+from lightning_gen.models.hyperparameters import require_at_least, require_scales
 from lightning_gen.nn.conditioner import MLPConditioner, WeightNormResNet
 from lightning_gen.nn.conv import resolution_levels
 from lightning_gen.nn.masked import MaskedMLP
@@ -98,9 +98,9 @@ class NSF(SplineFlow):
             raise UserError("model.data_shape: NSF's couplings need at least two numbers, got [1]; AutoregressiveNSF takes one")
         if not is_image(self.data_shape):
             return Chain(self.steps(self.data_shape, "vectors"))
-        require_at_least(0, num_levels=self.hparams.num_levels)
         self.latent_shapes = {}
         levels = self.hparams.num_levels or resolution_levels(self.data_shape)[0]
+        require_scales(self.data_shape, halvings(self.data_shape), num_levels=levels)
         return Chain([Logit(self.hparams.alpha), self.level(self.data_shape, 1, levels)])
 
     def level(self, shape: tuple[int, ...], number: int, levels: int) -> Bijection:

@@ -23,11 +23,12 @@ from lightning_gen.bijections.factor_out import FactorOut
 from lightning_gen.bijections.logit import Logit
 from lightning_gen.bijections.masks import MaskName, mask
 from lightning_gen.bijections.normalization import ActNorm, BatchNormalization
-from lightning_gen.bijections.shapes import Flatten, Squeeze, squeezed
+from lightning_gen.bijections.shapes import Flatten, Squeeze, halvings, squeezed
 from lightning_gen.bijections.transforms import TanhAffine
+from lightning_gen.errors import UserError
 from lightning_gen.images import is_image
 from lightning_gen.models.flows.normalizing_flow import NormalizingFlow
-from lightning_gen.models.hyperparameters import require_at_least
+from lightning_gen.models.hyperparameters import require_at_least, require_scales
 from lightning_gen.nn.conditioner import MLPConditioner, WeightNormResNet
 
 
@@ -69,13 +70,22 @@ class RealNVP(NormalizingFlow):
 
     def build_bijection(self) -> Bijection:
         require_at_least(1, width=self.hparams.width, num_blocks=self.hparams.num_blocks, num_couplings=self.hparams.num_couplings)
-        require_at_least(0, num_scales=self.hparams.num_scales)
+        self.require_two_to_divide()
         if not is_image(self.data_shape):
             couplings = [self.coupling(self.data_shape, "alternate", flip) for flip in alternate(self.hparams.num_couplings)]
             return Chain([layer for pair in couplings for layer in pair])
+        require_scales(self.data_shape, 1 + halvings(self.data_shape, smallest=2), num_scales=self.hparams.num_scales)
         scales = self.hparams.num_scales or possible_scales(self.data_shape)
         self.latent_shapes = {}
         return Chain([Logit(self.hparams.alpha), self.scale(self.data_shape, 1, scales)])
+
+    def require_two_to_divide(self) -> None:
+        """Refuse data of which a mask has nothing to leave or nothing to change."""
+        divided = self.data_shape[1:] if is_image(self.data_shape) else self.data_shape
+        if math.prod(divided) < 2:
+            raise UserError(f"model.data_shape: RealNVP needs at least two numbers or pixels to divide, got {list(self.data_shape)}")
+        if self.hparams.spatial_mask == "half_split" and min(divided) < 2:
+            raise UserError(f"model.spatial_mask: half_split needs two rows and two columns, got images {list(self.data_shape)}")
 
     def scale(self, shape: tuple[int, ...], number: int, scales: int) -> Bijection:
         """The flow from one scale on: images of a shape to flat noise."""

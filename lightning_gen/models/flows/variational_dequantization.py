@@ -32,7 +32,6 @@ from lightning_gen.bijections.transforms import Affine
 from lightning_gen.distributions.normal import DiagonalNormal
 from lightning_gen.errors import UserError
 from lightning_gen.models.flows.dequantization import Dequantization
-from lightning_gen.nn.conv import require_width
 from lightning_gen.nn.gated_attention import GatedAttentionNet, GatedConvolution
 from lightning_gen.noise import Noise
 
@@ -71,9 +70,10 @@ class VariationalDequantization(Dequantization):
         context_blocks: int = 3,
     ) -> None:
         super().__init__(data_shape, num_bits)
-        require_width(context_width)
-        if min(num_couplings, context_blocks) < 0:
-            raise UserError(f"model.dequantization: expected no negative numbers, got {num_couplings} couplings, {context_blocks} blocks")
+        sizes = {"num_couplings": (num_couplings, 0), "context_blocks": (context_blocks, 0), "context_width": (context_width, 1)}
+        for name, (value, smallest) in sizes.items():
+            if value < smallest:
+                raise UserError(f"{name}: expected at least {smallest}, got {value}")
         shape = checkerboard_split(self.data_shape) if num_couplings else self.data_shape
         self.split: Bijection = CheckerboardSplit() if num_couplings else Chain([])
         self.project = nn.Conv2d(shape[0], context_width, 3, padding=1)
