@@ -60,7 +60,7 @@ def make_record(
             precision=str(torch.get_default_dtype()).removeprefix("torch."),
             augmentation="horizontal flip" if data.horizontal_flip else None,
             likelihood_samples=plan.likelihood_samples if evaluation.log_probs is not None else None,
-            sample_options=model.answer_options() | ({"conditional": True} if model.conditional else {}),
+            sample_options=sample_options(model, plan),
         ),
         training_seed=model.training_seed,
         run_name=f"{run.parent.name}/{run.name}",
@@ -68,6 +68,12 @@ def make_record(
         machine=machine(model.device),
         wandb_id=wandb_id(run),
     )
+
+
+def sample_options(model: GenerativeModel, plan: Plan) -> dict[str, Any]:
+    """How the model answered, at the plan's temperature where that has one."""
+    temperature = {} if plan.temperature is None else {"temperature": plan.temperature}
+    return model.answer_options() | temperature | ({"conditional": True} if model.conditional else {})
 
 
 def describe_checkpoint(path: pathlib.Path) -> Checkpoint:

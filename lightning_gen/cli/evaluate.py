@@ -19,6 +19,9 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--likelihood_images", type=int, metavar="N", help="the first so many images of the split (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="keys the noise of samples and likelihoods (default: %(default)s)")
     parser.add_argument("--weights", choices=("ema", "live"), default="ema", help="averaged weights, where there are any, or live ones")
+    parser.add_argument(
+        "--temperature", type=float, metavar="T", help="of a flow's samples: z of its prior times T (default: the run's own)"
+    )
     parser.add_argument("--standing_statistics", type=int, default=0, metavar="N", help="BatchNorm statistics from N batches of samples")
     parser.add_argument("--generalization", action="store_true", help="compare the likelihood with that of training images")
     parser.add_argument("--neighbours", type=int, default=0, metavar="N", help="picture of N samples beside their nearest training images")

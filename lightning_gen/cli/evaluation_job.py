@@ -45,6 +45,7 @@ def run(options: argparse.Namespace) -> None:
         Scoring(**scoring_arguments(options)),
         options.standing_statistics,
         options.generalization,
+        options.temperature,
     )
     if options.neighbours < 0:
         raise UserError(f"--neighbours: expected 0 (none) or a number of samples, got {options.neighbours}")

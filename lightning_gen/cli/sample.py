@@ -16,6 +16,9 @@ def run(argv: list[str]) -> int:
         "--labels", help="for a conditional model: classes such as 3 or 0,1,2, or attributes as digits such as 0110,1000; repeated up to N"
     )
     parser.add_argument("--weights", choices=("ema", "live"), default="ema", help="averaged weights, where there are any, or live ones")
+    parser.add_argument(
+        "--temperature", type=float, metavar="T", help="of a flow's samples: z of its prior times T (default: the run's own)"
+    )
     parser.add_argument("--out", default="samples.png", help="sheet.png, folder/ or samples.npz (default: %(default)s)")
     parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help="module, or .py file, whose classes may be used")
     options = parser.parse_args(argv)

@@ -19,7 +19,7 @@ from lightning_gen.cli.experiment import Experiment, FinalEvaluation
 from lightning_gen.cli.output import quiet
 from lightning_gen.cli.scoring import publish, score_checkpoint
 from lightning_gen.errors import Preempted, UserError
-from lightning_gen.evaluation import is_measurable, require_something_to_measure, require_use_of_standing_statistics
+from lightning_gen.evaluation import is_measurable, require_something_to_measure, require_use_of_sample_options
 from lightning_gen.leaderboard.record import ResultRecord
 from lightning_gen.reporting import describe_checkpoint, experiment_settings
 from lightning_gen.tracking import IMAGES
@@ -84,7 +84,7 @@ def _fit(experiment: Experiment, checkpoint: pathlib.Path | None) -> pathlib.Pat
     final: FinalEvaluation = experiment.config_init["final"]
     if final.enabled:
         require_something_to_measure(experiment.model, final.num_samples, "final.num_samples")
-        _require_use_of_standing_statistics(experiment, final)
+        _require_use_of_sample_options(experiment, final)
     if trainer.is_global_zero:
         _require_data(experiment)
         require_writable(experiment.folder)
@@ -108,10 +108,10 @@ def _fit(experiment: Experiment, checkpoint: pathlib.Path | None) -> pathlib.Pat
     return folder
 
 
-def _require_use_of_standing_statistics(experiment: Experiment, final: FinalEvaluation) -> None:
+def _require_use_of_sample_options(experiment: Experiment, final: FinalEvaluation) -> None:
     """Find before training what the evaluation would refuse after it."""
     try:
-        require_use_of_standing_statistics(experiment.model, experiment.datamodule, final.plan(experiment.metrics.scoring))
+        require_use_of_sample_options(experiment.model, experiment.datamodule, final.plan(experiment.metrics.scoring))
     except UserError as error:
         raise UserError(f"final.{error}") from error
 

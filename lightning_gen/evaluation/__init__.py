@@ -1,7 +1,7 @@
 """The evaluation engine: every score of a model's samples and likelihoods, the same on any number of processes."""
 
 from lightning_gen.evaluation.defaults import choose, score_directions
-from lightning_gen.evaluation.engine import evaluate, is_measurable, require_something_to_measure, require_use_of_standing_statistics
+from lightning_gen.evaluation.engine import evaluate, is_measurable, require_something_to_measure, require_use_of_sample_options
 from lightning_gen.evaluation.judge import Progress
 from lightning_gen.evaluation.plan import Evaluation, Headline, Plan, Scoring
 
@@ -15,6 +15,6 @@ __all__ = [
     "evaluate",
     "is_measurable",
     "require_something_to_measure",
-    "require_use_of_standing_statistics",
+    "require_use_of_sample_options",
     "score_directions",
 ]

@@ -69,6 +69,7 @@ class Plan:
         scoring: how samples are scored.
         standing_statistics: batches of 64 samples from which BatchNorm's statistics are computed anew before sampling; 0 to keep them.
         generalization: whether to compare the likelihood of the split with that of as many training images.
+        temperature: at which to sample; None for the model's own. It is part of the answer, which the record keeps.
     """
 
     split: Literal["train", "validation", "test"] = "test"
@@ -80,6 +81,7 @@ class Plan:
     scoring: Scoring = field(default_factory=Scoring)
     standing_statistics: int = 0
     generalization: bool = False
+    temperature: float | None = None
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
@@ -87,6 +89,8 @@ class Plan:
         for key, smallest in (("num_samples", 0), ("likelihood_samples", 1), ("standing_statistics", 0)):
             if (value := getattr(self, key)) is not None and value < smallest:
                 raise UserError(f"{key}: expected at least {smallest}, got {value}")
+        if self.temperature is not None and not self.temperature > 0:
+            raise UserError(f"temperature: expected a positive number, got {self.temperature}")
         if self.likelihood_images is not None and self.likelihood_images < 1:
             raise UserError(f"likelihood_images: expected at least 1, or nothing for all, got {self.likelihood_images}")
         check_weights(self.weights)

@@ -65,6 +65,17 @@ class SupportsPrior(Protocol):
 
 
 @runtime_checkable
+class SupportsTemperature(Protocol):
+    """Can be told how far from the middle of its prior it samples."""
+
+    temperature: float
+    """What draws from the prior are multiplied with; 1 samples the model."""
+
+    def set_temperature(self, temperature: float) -> None:
+        """Sample at another temperature from now on, which ``answer_options`` says."""
+
+
+@runtime_checkable
 class SupportsPath(Protocol):
     """Leads noise to data by steps that can be looked at."""
 
@@ -125,6 +136,7 @@ CAPABILITIES: dict[str, type] = {
     "latents": SupportsLatents,
     "decoding": SupportsDecoding,
     "prior": SupportsPrior,
+    "temperature": SupportsTemperature,
     "path": SupportsPath,
     "posterior": SupportsPosterior,
     "reconstruction": SupportsReconstruction,

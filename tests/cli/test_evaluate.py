@@ -6,7 +6,9 @@ import shutil
 import pytest
 from cli_runs import cut_in_half, execute_with, records, scores
 
+from lightning_gen.checkpoint import save_model
 from lightning_gen.cli.processes import user_error_in
+from lightning_gen.models import NICE
 
 SMALL = ("--num_samples", "64", "--likelihood_images", "64")
 
@@ -160,6 +162,7 @@ def test_the_first_complaint_that_is_not_about_another_process_is_told(tmp_path)
         (["--extractor", "digits-cnn", "--layer", "64"], ["layer", "'digits-cnn' takes none", "'64'"]),
         (["--extractor_weights", "nowhere.pth"], ["weights", "nowhere.pth"]),
         (["--arithmetic", "quick"], ["--arithmetic", "'quick'", "'fast'"]),
+        (["--temperature", "0.7"], ["temperature", "VAE has none", "got 0.7"]),
         (["--standing_statistics", "3"], ["standing_statistics", "VAE has no BatchNorm layers"]),
         (["--standing_statistics", "3", "--num_samples", "0"], ["standing_statistics", "num_samples is 0", "got 3"]),
         (["--neighbours", "-1"], ["--neighbours", "got -1"]),
@@ -192,3 +195,12 @@ def test_garbage_among_the_results_is_skipped_by_name(execute, vae_copy):
     assert "VAE" in outcome.out
     for name in "abc":
         assert f"{name}.result.json" in outcome.err
+
+
+def test_the_record_says_at_which_temperature_a_flow_was_sampled(evaluate, tmp_path):
+    model = NICE([1, 8, 8], num_bits=4, hidden=[8])
+    model.data_spec = {"class_path": "lightning_gen.data.digits.Digits", "init_args": {"batch_size": 8}}
+    save_model(model, tmp_path / "flow.ckpt")
+    record = evaluate(tmp_path / "flow.ckpt", "--temperature", "0.7", *SMALL)
+    assert record["answer"]["sample_options"]["temperature"] == 0.7
+    assert record["model"]["hyperparameters"]["temperature"] == 1

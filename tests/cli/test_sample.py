@@ -4,7 +4,11 @@ import pathlib
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+from lightning_gen.checkpoint import save_model
+from lightning_gen.models import NICE
 
 
 @pytest.fixture
@@ -88,3 +92,31 @@ def test_an_output_that_cannot_be_written_is_one_line(refused, vae_run, tmp_path
 def test_a_bad_option_is_one_line(refused, vae_run, options, words):
     refused(["sample", vae_run, *options], *words)
     assert not pathlib.Path("a.jpg").exists()
+
+
+@pytest.fixture
+def flow(tmp_path):
+    """A checkpoint of a flow at a temperature of its own."""
+
+    def save(temperature):
+        torch.manual_seed(0)
+        save_model(NICE([1, 8, 8], hidden=[8], temperature=temperature), tmp_path / f"{temperature}.ckpt")
+        return tmp_path / f"{temperature}.ckpt"
+
+    return save
+
+
+def test_a_temperature_draws_what_a_flow_of_that_temperature_draws(sample, flow):
+    asked, native, own = (
+        array(sample(flow(temperature), f"{number}.npz", "--num_samples", "3", *options))
+        for number, (temperature, options) in enumerate([(1.0, ["--temperature", "0.5"]), (0.5, []), (1.0, [])])
+    )
+    assert np.array_equal(asked, native)
+    assert not np.array_equal(asked, own)
+
+
+def test_a_temperature_that_cannot_be_is_refused(refused, flow, vae_run, tmp_path):
+    out = ["--out", tmp_path / "s.png"]
+    refused(["sample", flow(1.0), "--temperature", "0", *out], "temperature: expected a positive number, got 0")
+    refused(["sample", vae_run, "--temperature", "0.7", *out], "temperature: VAE has none; expected nothing, got 0.7")
+    assert not (tmp_path / "s.png").exists()

@@ -1,5 +1,6 @@
 """How a model answers, and how far it generalises: standing statistics, the likelihood's interval and gap, nearest neighbours."""
 
+import dataclasses
 import math
 
 import pytest
@@ -13,7 +14,7 @@ from lightning_gen.evaluation.neighbours import NEIGHBOURS, neighbour_sheet
 from lightning_gen.evaluation.samples import Samples
 from lightning_gen.evaluation.standing import standing_statistics
 from lightning_gen.metrics.extractors.inception_weights import FILE_NAME, VARIABLE
-from lightning_gen.models import DCGAN, VAE, RealNVP
+from lightning_gen.models import DCGAN, NICE, VAE, RealNVP
 
 
 def vae():
@@ -82,8 +83,37 @@ def test_standing_statistics_on_which_no_score_depends_are_refused():
         (vae(), digits(), 0, "num_samples is 0"),
         (RealNVP([2], width=4, num_blocks=1), ToyDensity("two_moons", batch_size=8), None, "no measure for those of RealNVP"),
     ]:
-        with pytest.raises(UserError, match=f"standing_statistics: .*{why}.* expected 0, got 2"):
+        with pytest.raises(UserError, match=f"standing_statistics: .*{why}.* expected nothing, got 2"):
             evaluate(model, data, Plan(num_samples=num_samples, standing_statistics=2))
+
+
+# Temperature.
+
+
+def flow(**options):
+    torch.manual_seed(0)
+    return NICE([1, 8, 8], num_bits=4, hidden=[8], **options)
+
+
+def test_a_temperature_of_the_plan_is_that_of_a_model_that_has_it_and_leaves_the_likelihood_and_the_model_alone():
+    model, plan = flow(), Plan(num_samples=70, likelihood_images=64)
+    own, cold = (evaluate(model, digits(), dataclasses.replace(plan, temperature=value)) for value in (None, 0.5))
+    native = evaluate(flow(temperature=0.5), digits(), plan)
+    assert model.temperature == 1
+    assert {score.name: score.value for score in cold.scores} == {score.name: score.value for score in native.scores}
+    assert cold.scores[0].value != own.scores[0].value
+    assert torch.equal(cold.log_probs, own.log_probs)
+
+
+def test_a_temperature_that_changes_nothing_or_cannot_be_is_refused():
+    for model, options, complaint in [
+        (vae(), {"num_samples": 70}, "temperature: VAE has none; expected nothing, got 0.5"),
+        (flow(), {"num_samples": 0}, "temperature: .*num_samples is 0.* expected nothing, got 0.5"),
+    ]:
+        with pytest.raises(UserError, match=complaint):
+            evaluate(model, digits(), Plan(**options, temperature=0.5))
+    with pytest.raises(UserError, match="temperature: expected a positive number, got 0"):
+        Plan(temperature=0.0)
 
 
 # Likelihood.

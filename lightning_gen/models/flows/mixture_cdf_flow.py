@@ -62,8 +62,11 @@ class MixtureCDFFlow(NormalizingFlow):
         **options: Any,
     ) -> None:
         super().__init__(data_shape, **options)
-        if noise == "uniform" and self.hparams.temperature != 1:
-            raise UserError(f"model.temperature: uniform noise has no temperature; expected 1, got {self.hparams.temperature}")
+
+    def set_temperature(self, temperature: float) -> None:
+        if self.hparams.noise == "uniform" and temperature != 1:
+            raise UserError(f"temperature: uniform noise has no temperature; expected 1, got {temperature}")
+        super().set_temperature(temperature)
 
     def build_bijection(self) -> Bijection:
         size = math.prod(self.data_shape)

@@ -62,7 +62,8 @@ class NormalizingFlow(GenerativeModel, SamplesFromNoise):
         **data: Any,
     ) -> None:
         super().__init__(data_shape, **data)
-        require_positive(temperature=temperature, learning_rate=learning_rate)
+        require_positive(learning_rate=learning_rate)
+        self.set_temperature(temperature)
         require_at_least(0, weight_decay=weight_decay, warmup_images=warmup_images, decay_images=decay_images)
         if self.conditional and not self.takes_labels:
             raise UserError(f"model.conditional: {type(self).__name__} takes no labels; expected false")
@@ -165,7 +166,7 @@ class NormalizingFlow(GenerativeModel, SamplesFromNoise):
 
     def answer_options(self) -> dict[str, Any]:
         dequantization = {"dequantization": self.dequantization.name} if pixels.is_image(self.data_shape) else {}
-        return dequantization | {"temperature": self.hparams.temperature}
+        return dequantization | {"temperature": self.temperature}
 
     # Latents and samples.
 
@@ -190,9 +191,15 @@ class NormalizingFlow(GenerativeModel, SamplesFromNoise):
         done = [self.bijection.partial_inverse(z, set(layers[:count]), context) for count in counts]
         return torch.stack(done), [count / len(layers) for count in counts]
 
+    def set_temperature(self, temperature: float) -> None:
+        """Sample at this temperature from now on; a checkpoint keeps the hyperparameter."""
+        if not temperature > 0:
+            raise UserError(f"temperature: expected a positive number, got {temperature}")
+        self.temperature = temperature
+
     def draw_latents(self, noise: Noise, *, labels: Tensor | None = None) -> Tensor:
         """Draws of z from the prior at the model's temperature, ``(B, D)``."""
-        return self.hparams.temperature * self.prior(labels).sample(noise, "z", (math.prod(self.data_shape),))
+        return self.temperature * self.prior(labels).sample(noise, "z", (math.prod(self.data_shape),))
 
     def sample_images(self, noise: Noise, *, labels: Tensor | None = None) -> Tensor:
         """Decoded draws of the prior."""
