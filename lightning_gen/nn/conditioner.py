@@ -16,6 +16,8 @@ from lightning_gen.nn.base import ACTIVATIONS, Activation
 from lightning_gen.nn.conv import require_width
 from lightning_gen.nn.mlp import mlp
 
+_CLASSES: dict[tuple[type, ...], type] = {}
+
 
 class Conditioner(nn.Module):
     """What layers of flows ask for parameters."""
@@ -63,7 +65,7 @@ class WeightNormBlock(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        convolutions = [weight_norm(nn.Conv2d(width, width, 3, padding=1)) for _ in range(2)]
+        convolutions = [weight_normalized(nn.Conv2d(width, width, 3, padding=1)) for _ in range(2)]
         self.layers = nn.Sequential(nn.ReLU(), convolutions[0], nn.ReLU(), convolutions[1])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -87,13 +89,23 @@ class WeightNormResNet(Conditioner):
         require_width(width)
         if num_blocks < 1:
             raise UserError(f"num_blocks: expected at least 1, got {num_blocks}")
-        self.first = weight_norm(nn.Conv2d(in_channels, width, 3, padding=1))
+        self.first = weight_normalized(nn.Conv2d(in_channels, width, 3, padding=1))
         self.blocks = nn.Sequential(*(WeightNormBlock(width) for _ in range(num_blocks)))
         self.last = nn.Conv2d(width, out_channels, 1)
         start_at_zero(self.last)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         return self.last(torch.relu(self.blocks(self.first(x))))
+
+
+def weight_normalized(layer: nn.Conv2d) -> nn.Conv2d:
+    """The layer with normalised weights (arXiv:1602.07868), of the same class as every other one.
+
+    torch makes a class for each layer, by which a compiled graph knows it: networks of one shape would be compiled one by one.
+    """
+    weight_norm(layer)
+    layer.__class__ = _CLASSES.setdefault(layer.__class__.__bases__, layer.__class__)
+    return layer
 
 
 def start_at_zero(layer: nn.Module) -> None:

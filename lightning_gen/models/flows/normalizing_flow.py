@@ -23,6 +23,9 @@ from lightning_gen.nn.data_dependent import DataDependent, initializing
 from lightning_gen.noise import NamedNoise, Noise
 from lightning_gen.registry import ClassSpec, as_spec, build, class_path
 
+USES = 8
+"""Graphs that one network may need: for training and evaluation, and the sizes of their batches."""
+
 
 class NormalizingFlow(GenerativeModel, SamplesFromNoise):
     r"""An invertible map f from dequantized images y to noise z of the same size, trained by maximum likelihood.
@@ -134,10 +137,17 @@ class NormalizingFlow(GenerativeModel, SamplesFromNoise):
             self.negative_log_likelihood(self.last_batch, self.step_noise(self.last_batch))
 
     def compile_networks(self) -> None:
-        """Compile the networks inside the layers: between them, log-determinants and noise would only break the graph."""
-        for layer in self.modules():
-            if isinstance(layer, Bijection) and isinstance(getattr(layer, "network", None), nn.Module):
-                layer.network.compile()
+        """Compile the networks inside the layers: between them, log-determinants and noise would only break the graph.
+
+        Networks of one class share their graphs, one for each shape and use; torch's own limit is meant for a single network.
+        """
+        layers = [layer for layer in self.modules() if isinstance(layer, Bijection)]
+        networks = [layer.network for layer in layers if isinstance(getattr(layer, "network", None), nn.Module)]
+        limits = torch._dynamo.config
+        limits.recompile_limit = max(limits.recompile_limit, USES * len(networks))
+        limits.accumulated_recompile_limit = max(limits.accumulated_recompile_limit, USES * len(networks))
+        for network in networks:
+            network.compile(dynamic=False)
 
     # Likelihood.
 
