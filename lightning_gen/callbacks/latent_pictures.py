@@ -25,8 +25,8 @@ class LatentPictures(PictureCallback):
 
     Args:
         every_images: the interval in images seen; 0 draws nothing at all.
-        kinds: of traversal, manifold, scatter, interpolation, arithmetic, reconstruction, density, path, temperature and completion; those that the
-            model is not capable of are named once and left out.
+        kinds: of traversal, manifold, scatter, interpolation, arithmetic, reconstruction, density, path, temperature and completion; those
+            that the model is not capable of are named once and left out.
         seed: keys drawn latents.
     """
 
