@@ -33,6 +33,8 @@ MODELS = {
     "FlowPP": "flows.flow_pp",
     "FVSBN": "autoregressive.fvsbn",
     "MADE": "autoregressive.made",
+    "PixelCNN": "autoregressive.pixel_cnn",
+    "GatedPixelCNN": "autoregressive.gated_pixel_cnn",
     "GAN": "gans.gan",
     "DCGAN": "gans.dcgan",
 }

@@ -29,11 +29,13 @@ from lightning_gen.models import (
     DenoisingAutoencoder,
     EnumerationLVM,
     FlowPP,
+    GatedPixelCNN,
     Glow,
     HierarchicalVAE,
     LadderVAE,
     MixtureCDFFlow,
     MixturePriorVAE,
+    PixelCNN,
     PoissonVAE,
     PriorSamplingLVM,
     RealNVP,
@@ -52,12 +54,16 @@ DECODER = {"decoder": MLP["decoder"]}
 VARIATIONAL = {"class_path": "VariationalDequantization", "width": 4, "num_blocks": 1, "num_components": 2, "context_width": 4}
 MADE_NETWORK = {"class_path": "MADENetwork", "init_args": {"hidden": [20], "activation": "tanh"}}
 AUTOREGRESSIVE = {"class_path": "AutoregressiveCodePrior", "network": MADE_NETWORK}
+PIXEL_CNN = {"width": 4, "num_blocks": 2, "head_width": 16, "first_kernel_size": 5}
+GATED_PIXEL_CNN = {"width": 4, "num_layers": 2, "head_width": 16, "first_kernel_size": 5, "kernel_size": 3}
 LABELS = {"num_classes": 4, "conditional": True}
 CASES = {
     "VAE mlp": (VAE, {"latent_dim": 3, **MLP}),
     "VAE conv": (VAE, {"latent_dim": 3, "likelihood": "DiscretizedLogistic", **CONV}),
     "FVSBN": (FVSBN, {}),
     "MADE": (MADE, {"hidden": [70], "order": "random"}),
+    "PixelCNN": (PixelCNN, {**PIXEL_CNN, "dilations": [1, 2]}),
+    "GatedPixelCNN": (GatedPixelCNN, GATED_PIXEL_CNN),
     "GAN": (GAN, {"latent_dim": 3, "hidden": [9]}),
     "DCGAN": (DCGAN, {"latent_dim": 3, "width": 4}),
     "RealNVP": (RealNVP, {"width": 4, "num_blocks": 1, "normalization": "ActNorm"}),
@@ -98,6 +104,8 @@ CASES = {
     "conditional EnumerationLVM": (EnumerationLVM, {"latent_dim": 9, "observation_noise": True, **DECODER, **LABELS}),
     "conditional VQVAE": (VQVAE, {"code_shape": [40], "num_codes": 60, "code_dim": 2, **MLP, **LABELS}),
     "conditional MADE": (MADE, {"hidden": [70], "activation": "tanh", **LABELS}),
+    "conditional PixelCNN": (PixelCNN, {**PIXEL_CNN, **LABELS}),
+    "conditional GatedPixelCNN": (GatedPixelCNN, {**GATED_PIXEL_CNN, **LABELS}),
     "conditional Glow": (Glow, {"num_steps": 1, "width": 4, **LABELS}),
     "conditional VAE": (VAE, {"latent_dim": 3, **MLP, **LABELS}),
     "conditional DCGAN": (DCGAN, {"latent_dim": 3, "width": 4, **LABELS}),

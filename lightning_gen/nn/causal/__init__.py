@@ -5,6 +5,8 @@ from lightning_gen.lazy import lazy_exports
 CAUSAL_NETWORKS = {
     "CausalNetwork": "base",
     "MADENetwork": "made",
+    "PixelCNNNetwork": "pixel_cnn",
+    "GatedPixelCNNNetwork": "gated_pixel_cnn",
 }
 
 __getattr__, __dir__ = lazy_exports(__name__, CAUSAL_NETWORKS)
