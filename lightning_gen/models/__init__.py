@@ -35,6 +35,8 @@ MODELS = {
     "MADE": "autoregressive.made",
     "PixelCNN": "autoregressive.pixel_cnn",
     "GatedPixelCNN": "autoregressive.gated_pixel_cnn",
+    "RowLSTM": "autoregressive.pixel_rnn",
+    "DiagonalBiLSTM": "autoregressive.pixel_rnn",
     "GAN": "gans.gan",
     "DCGAN": "gans.dcgan",
 }

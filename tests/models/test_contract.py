@@ -27,6 +27,7 @@ from lightning_gen.models import (
     AutoregressiveNSF,
     ContractiveAutoencoder,
     DenoisingAutoencoder,
+    DiagonalBiLSTM,
     EnumerationLVM,
     FlowPP,
     GatedPixelCNN,
@@ -39,6 +40,7 @@ from lightning_gen.models import (
     PoissonVAE,
     PriorSamplingLVM,
     RealNVP,
+    RowLSTM,
     VampPriorVAE,
 )
 from lightning_gen.models.capabilities import SupportsLatents, SupportsLikelihood, SupportsPrior, SupportsSampling, capabilities_of
@@ -64,6 +66,8 @@ CASES = {
     "MADE": (MADE, {"hidden": [70], "order": "random"}),
     "PixelCNN": (PixelCNN, {**PIXEL_CNN, "dilations": [1, 2]}),
     "GatedPixelCNN": (GatedPixelCNN, GATED_PIXEL_CNN),
+    "RowLSTM": (RowLSTM, {"hidden": 4, "num_layers": 1, "head_features": 16}),
+    "DiagonalBiLSTM": (DiagonalBiLSTM, {"hidden": 4, "num_layers": 1, "head_features": 16}),
     "GAN": (GAN, {"latent_dim": 3, "hidden": [9]}),
     "DCGAN": (DCGAN, {"latent_dim": 3, "width": 4}),
     "RealNVP": (RealNVP, {"width": 4, "num_blocks": 1, "normalization": "ActNorm"}),
@@ -106,6 +110,8 @@ CASES = {
     "conditional MADE": (MADE, {"hidden": [70], "activation": "tanh", **LABELS}),
     "conditional PixelCNN": (PixelCNN, {**PIXEL_CNN, **LABELS}),
     "conditional GatedPixelCNN": (GatedPixelCNN, {**GATED_PIXEL_CNN, **LABELS}),
+    "conditional RowLSTM": (RowLSTM, {"hidden": 4, "num_layers": 1, "head_features": 16, **LABELS}),
+    "conditional DiagonalBiLSTM": (DiagonalBiLSTM, {"hidden": 4, "num_layers": 1, "head_features": 16, **LABELS}),
     "conditional Glow": (Glow, {"num_steps": 1, "width": 4, **LABELS}),
     "conditional VAE": (VAE, {"latent_dim": 3, **MLP, **LABELS}),
     "conditional DCGAN": (DCGAN, {"latent_dim": 3, "width": 4, **LABELS}),

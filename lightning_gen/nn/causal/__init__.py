@@ -7,6 +7,8 @@ CAUSAL_NETWORKS = {
     "MADENetwork": "made",
     "PixelCNNNetwork": "pixel_cnn",
     "GatedPixelCNNNetwork": "gated_pixel_cnn",
+    "RowLSTMNetwork": "row_lstm",
+    "DiagonalBiLSTMNetwork": "diagonal_bilstm",
 }
 
 __getattr__, __dir__ = lazy_exports(__name__, CAUSAL_NETWORKS)

@@ -1,0 +1,129 @@
+r"""The network of Diagonal BiLSTM (van den Oord et al., 2016, arXiv:1601.06759): two LSTMs from diagonal to diagonal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from lightning_gen.nn.causal.base import Places
+from lightning_gen.nn.causal.line_lstm import LineLSTM, lstm_cell
+from lightning_gen.nn.causal.pixel_rnn import PixelRNNLayer, PixelRNNNetwork, PixelRNNState, require_features
+
+
+def skew(x: Tensor) -> Tensor:
+    """Rows ``(..., H, W)``, each one further to the right than the one above, ``(..., H, W + H - 1)``: diagonals become columns."""
+    rows, columns = x.shape[-2:]
+    return pad(x, (0, rows)).flatten(-2)[..., :-rows].unflatten(-1, (rows, columns + rows - 1))
+
+
+def unskew(x: Tensor) -> Tensor:
+    """The inverse of :func:`skew`."""
+    rows, columns = x.shape[-2], x.shape[-1] - x.shape[-2] + 1
+    return pad(x.flatten(-2), (0, rows)).unflatten(-1, (rows, columns + rows))[..., :columns]
+
+
+class DiagonalBiLSTMLayer(PixelRNNLayer):
+    """A pixel's state continues the one left of it and sees the one above; a second LSTM does so from the right.
+
+    What the second one says of a pixel knows of pixels right of it, so it is given to the pixel below.
+
+    Args:
+        places: what the network is about.
+        hidden: h, features of the states.
+    """
+
+    def __init__(self, places: Places, hidden: int) -> None:
+        super().__init__(places, hidden, 1, LineLSTM(hidden, behind=1, ahead=0, directions=2))
+
+    def states(self, gates: Tensor) -> Tensor:
+        both = torch.stack([gates[:, 0], gates[:, 1].flip(-1)])  # D, B, 4 h, H, W
+        lines = self.lstm(skew(both).permute(4, 0, 1, 3, 2))  # the lines are diagonals, the positions on them rows
+        left, right = unskew(lines.permute(1, 2, 4, 3, 0))
+        return left + pad(right.flip(-1), (0, 0, 1, 0))[..., :-1, :]
+
+
+@dataclass
+class DiagonalBiLSTMState(PixelRNNState):
+    """Besides: from the right, a row can be computed when it is complete, for it begins with its last pixel.
+
+    Attributes:
+        right: states of the second LSTM in the row above, ``(L, B, W, h)``.
+        into_right: weights of its inputs, ``(L, 1, 2 h, 4 h)``.
+        nothing: what stands left of the image, ``(B, h)``.
+    """
+
+    right: Tensor
+    into_right: Tensor
+    nothing: Tensor
+
+
+class DiagonalBiLSTMNetwork(PixelRNNNetwork):
+    """Diagonal BiLSTM layers; a pixel sees everything before it.
+
+    The first layer says at a pixel what it sees before that pixel, so what it says of a row leaves out the row's last pixel. Therefore the
+    layers have one column more than the image, where the second LSTM begins: without it, no pixel but the last four of a row would see the
+    end of the row above.
+
+    Args:
+        places: what the network is about.
+        hidden: h, features of the states; a multiple of the groups.
+        num_layers: L, LSTM layers.
+        head_features: width of the last two layers.
+    """
+
+    extra_columns = 1
+
+    def __init__(self, places: Places, hidden: int, num_layers: int, head_features: int) -> None:
+        require_features(hidden, num_layers, head_features, places.groups)
+        super().__init__(places, [DiagonalBiLSTMLayer(places, hidden) for _ in range(num_layers)], hidden, head_features)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        return super().forward(pad(x, (0, self.extra_columns)), context)[..., : -self.extra_columns]
+
+    def init_state(self, x: Tensor, context: Tensor | None = None) -> DiagonalBiLSTMState:
+        state = super().init_state(x, context)
+        into = [layer.into.masked_weight[4 * self.hidden :].flatten(1).T for layer in self.layers if isinstance(layer, PixelRNNLayer)]
+        nothing = x.new_zeros(len(x), self.hidden)
+        return DiagonalBiLSTMState(
+            **vars(state), right=torch.zeros_like(state.hidden), into_right=torch.stack(into)[:, None], nothing=nothing
+        )
+
+    def weights_in_row(self, layer: PixelRNNLayer) -> Tensor:
+        from_left = layer.lstm.weight[0, self.hidden :].T
+        return torch.cat([layer.into.masked_weight[: 4 * self.hidden].flatten(1), from_left], 1)
+
+    def window(self, state: PixelRNNState, number: int, column: int) -> Tensor:
+        assert isinstance(state, DiagonalBiLSTMState)
+        left = state.hidden[number][:, column - 1] if column else state.nothing
+        return torch.cat([state.maps[number][:, column], left], 1)
+
+    def cells_before(self, state: PixelRNNState, number: int, column: int) -> Tensor:
+        return state.cells[number][:, 0]
+
+    def states_at(self, state: PixelRNNState, number: int, column: int) -> Tensor:
+        assert isinstance(state, DiagonalBiLSTMState)
+        return state.hidden[number][:, column] + state.right[number][:, column]
+
+    def start_row(self, state: PixelRNNState, x: Tensor, row: int) -> None:
+        assert isinstance(state, DiagonalBiLSTMState)
+        if row:
+            for group in range(self.places.groups):
+                self.run_layers(state, x, (row - 1, self.places.grid[1], group))  # the extra column
+            self.read_row_from_the_right(state)
+        super().start_row(state, x, row)
+        state.cells.zero_()
+
+    def from_row_above(self, state: PixelRNNState) -> Tensor:
+        return state.hidden @ state.across[:, :1, 0] + state.constant[..., : 4 * self.hidden]
+
+    def read_row_from_the_right(self, state: DiagonalBiLSTMState) -> None:
+        """The second LSTM of all layers over the row that has just become complete."""
+        above, beside = state.across[:, 1, 0], state.across[:, 1, 1]  # L, h, 4 h
+        gates = state.maps[:-1] @ state.into_right + state.right @ above[:, None] + state.constant[..., 4 * self.hidden :]
+        hidden = cells = torch.zeros_like(state.right[:, :, 0])
+        for column in reversed(range(gates.shape[2])):
+            hidden, cells = lstm_cell(torch.baddbmm(gates[:, :, column], hidden, beside), cells)
+            state.right[:, :, column] = hidden

@@ -1,0 +1,58 @@
+r"""The network of Row LSTM (van den Oord et al., 2016, arXiv:1601.06759): an LSTM from row to row."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from lightning_gen.errors import UserError
+from lightning_gen.nn.causal.base import Places
+from lightning_gen.nn.causal.line_lstm import LineLSTM, neighbours
+from lightning_gen.nn.causal.pixel_rnn import PixelRNNLayer, PixelRNNNetwork, PixelRNNState, require_features
+
+
+class RowLSTMLayer(PixelRNNLayer):
+    """A pixel's state continues the one above it and sees those beside that: all in all a triangle of the rows above.
+
+    Args:
+        places: what the network is about.
+        hidden: h, features of the states.
+        width: odd width of the convolutions along a row.
+    """
+
+    def __init__(self, places: Places, hidden: int, width: int) -> None:
+        super().__init__(places, hidden, width, LineLSTM(hidden, width // 2, width // 2))
+
+    def states(self, gates: Tensor) -> Tensor:
+        return self.lstm(gates.permute(3, 1, 0, 4, 2)).squeeze(1).permute(1, 3, 0, 2)  # the lines are rows
+
+
+class RowLSTMNetwork(PixelRNNNetwork):
+    """Row LSTM layers; a pixel sees a triangle of the rows above and nearby pixels left of it.
+
+    Args:
+        places: what the network is about.
+        hidden: h, features of the states; a multiple of the groups.
+        num_layers: L, LSTM layers.
+        head_features: width of the last two layers.
+        width: odd width of the convolutions along a row.
+    """
+
+    def __init__(self, places: Places, hidden: int, num_layers: int, head_features: int, width: int = 3) -> None:
+        require_features(hidden, num_layers, head_features, places.groups)
+        if width < 1 or width % 2 == 0:
+            raise UserError(f"model.width: expected an odd number, got {width}")
+        super().__init__(places, [RowLSTMLayer(places, hidden, width) for _ in range(num_layers)], hidden, head_features)
+        self.margin = width // 2
+
+    def weights_in_row(self, layer: PixelRNNLayer) -> Tensor:
+        return layer.into.masked_weight[:, :, 0, : self.margin + 1].transpose(1, 2).flatten(1)
+
+    def window(self, state: PixelRNNState, number: int, column: int) -> Tensor:
+        return state.maps[number][:, column : column + self.margin + 1].flatten(1)
+
+    def cells_before(self, state: PixelRNNState, number: int, column: int) -> Tensor:
+        return state.cells[number][:, column]
+
+    def from_row_above(self, state: PixelRNNState) -> Tensor:
+        weight = state.across.flatten(2, 3)  # L, 1, width h, 4 h
+        return neighbours(state.hidden, self.margin, self.margin) @ weight + state.constant
