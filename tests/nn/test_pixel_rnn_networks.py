@@ -9,7 +9,7 @@ from torch.nn.functional import linear
 from lightning_gen.distributions.pixels.categorical import Categorical
 from lightning_gen.errors import UserError
 from lightning_gen.nn.causal.base import Places
-from lightning_gen.nn.causal.diagonal_bilstm import DiagonalBiLSTMNetwork, skew, unskew
+from lightning_gen.nn.causal.diagonal_bilstm import DiagonalBiLSTMNetwork, diagonals
 from lightning_gen.nn.causal.row_lstm import RowLSTMNetwork
 
 GREY = Places((3, 5), groups=1, in_features=1, num_parameters=4)
@@ -187,10 +187,9 @@ def test_a_diagonal_bilstm_layer_alone_sees_the_whole_image_before():
             assert seen.tolist() == [place <= row * 5 + column for place in range(20)]
 
 
-def test_skewing_makes_diagonals_columns_and_can_be_undone():
-    x = torch.arange(1, 13.0).view(3, 4)
-    assert skew(x).tolist() == [[1, 2, 3, 4, 0, 0], [0, 5, 6, 7, 8, 0], [0, 0, 9, 10, 11, 12]]
-    assert torch.equal(unskew(skew(x)), x)
+def test_diagonals_go_down_from_the_upper_right_and_hold_every_pixel_once():
+    order, lengths = diagonals(3, 4)
+    assert [part.tolist() for part in order.split(lengths)] == [[0], [1, 4], [2, 5, 8], [3, 6, 9], [7, 10], [11]]
 
 
 # One place after the other.

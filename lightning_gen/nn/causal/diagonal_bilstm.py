@@ -13,16 +13,11 @@ from lightning_gen.nn.causal.line_lstm import LineLSTM, lstm_cell
 from lightning_gen.nn.causal.pixel_rnn import PixelRNNLayer, PixelRNNNetwork, PixelRNNState, require_features
 
 
-def skew(x: Tensor) -> Tensor:
-    """Rows ``(..., H, W)``, each one further to the right than the one above, ``(..., H, W + H - 1)``: diagonals become columns."""
-    rows, columns = x.shape[-2:]
-    return pad(x, (0, rows)).flatten(-2)[..., :-rows].unflatten(-1, (rows, columns + rows - 1))
-
-
-def unskew(x: Tensor) -> Tensor:
-    """The inverse of :func:`skew`."""
-    rows, columns = x.shape[-2], x.shape[-1] - x.shape[-2] + 1
-    return pad(x.flatten(-2), (0, rows)).unflatten(-1, (rows, columns + rows))[..., :columns]
+def diagonals(rows: int, columns: int) -> tuple[Tensor, list[int]]:
+    """Pixels in raster numbers, one diagonal (from the upper right to the lower left) after the other and down each; how many each has."""
+    row, column = torch.arange(rows)[:, None], torch.arange(columns)
+    order = torch.argsort(((row + column) * rows + row).flatten())
+    return order, (row + column).flatten().bincount().tolist()
 
 
 class DiagonalBiLSTMLayer(PixelRNNLayer):
@@ -36,13 +31,21 @@ class DiagonalBiLSTMLayer(PixelRNNLayer):
     """
 
     def __init__(self, places: Places, hidden: int) -> None:
-        super().__init__(places, hidden, 1, LineLSTM(hidden, behind=1, ahead=0, directions=2))
+        super().__init__(places, hidden, 1, LineLSTM(hidden, taps=2, own=1, directions=2))
 
     def states(self, gates: Tensor) -> Tensor:
-        both = torch.stack([gates[:, 0], gates[:, 1].flip(-1)])  # D, B, 4 h, H, W
-        lines = self.lstm(skew(both).permute(4, 0, 1, 3, 2))  # the lines are diagonals, the positions on them rows
-        left, right = unskew(lines.permute(1, 2, 4, 3, 0))
-        return left + pad(right.flip(-1), (0, 0, 1, 0))[..., :-1, :]
+        rows, columns = gates.shape[-2:]
+        order, lengths = diagonals(rows, columns)
+        order = order.to(gates.device)
+        mirrored = order + columns - 1 - 2 * (order % columns)
+        flat = gates.flatten(3).permute(1, 3, 0, 2).contiguous()  # D, H W, B, 4 h
+        lines = torch.stack([flat[0, order], flat[1, mirrored]]).split(lengths, 1)
+        # A diagonal begins a row further down when it leaves the image above, and ends a row further down until it reaches the bottom.
+        paddings = [(int(number < columns), int(number < rows)) for number in range(len(lengths))]
+        left, right = self.lstm(lines, paddings)
+        left = left[order.argsort()].unflatten(0, (rows, columns))
+        right = right[mirrored.argsort()].unflatten(0, (rows, columns))
+        return (left + pad(right[:-1], (0, 0, 0, 0, 0, 0, 1, 0))).permute(2, 3, 0, 1)
 
 
 @dataclass

@@ -2,6 +2,8 @@ r"""An LSTM that goes over an image line by line, a whole line at a time (van de
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
@@ -20,38 +22,43 @@ def lstm_cell(gates: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
     return output * cells.tanh(), cells
 
 
-def neighbours(line: Tensor, behind: int, ahead: int) -> Tensor:
-    """Each position of a line ``(..., N, h)`` with those behind and ahead of it, zero outside: ``(..., N, (behind + 1 + ahead) h)``."""
-    padded = pad(line, (0, 0, behind, ahead))
-    return torch.cat([padded[..., tap : tap + line.shape[-2], :] for tap in range(behind + 1 + ahead)], -1)
+def neighbours(padded: Tensor, taps: int, dim: int) -> Tensor:
+    """Each run of so many positions along a dimension, side by side in the last one, which becomes as many times as long."""
+    count = padded.shape[dim] - taps + 1
+    return torch.cat([padded.narrow(dim, tap, count) for tap in range(taps)], -1)
 
 
 class LineLSTM(nn.Module):
-    r"""States of a line from those of the line before: the part of the gates that a convolution along that line adds.
+    r"""States of a line of pixels from those of the line before: what a convolution along that line adds to the gates.
 
-    It has no bias: gates of zero, which stand for positions outside an image, give states of exactly zero.
+    Lines may have different lengths: how a line is padded with zeros says what the next one's positions see of it.
 
     Args:
         hidden: h, features of the states.
-        behind: how many positions of the line before it takes behind its own.
-        ahead: how many ahead.
+        taps: how many neighbours on the line before a position sees.
+        own: which of them it continues.
         directions: D, how many such networks go side by side.
     """
 
-    def __init__(self, hidden: int, behind: int, ahead: int, directions: int = 1) -> None:
+    def __init__(self, hidden: int, taps: int, own: int, directions: int = 1) -> None:
         super().__init__()
-        self.behind, self.ahead = behind, ahead
-        fan_in = (behind + 1 + ahead) * hidden
-        self.weight = nn.Parameter(torch.empty(directions, fan_in, 4 * hidden).uniform_(-(fan_in**-0.5), fan_in**-0.5))
+        self.taps, self.own = taps, own
+        bound = (taps * hidden) ** -0.5
+        self.weight = nn.Parameter(torch.empty(directions, taps * hidden, 4 * hidden).uniform_(-bound, bound))
 
-    def forward(self, gates: Tensor) -> Tensor:
-        """What the input adds to the gates of all lines, ``(L, D, B, N, 4 h)``, to their states ``(L, D, B, N, h)``: L fused steps."""
-        shape = (*gates.shape[1:-1], gates.shape[-1] // 4)  # D, B, N, h
-        hidden = cells = gates.new_zeros(shape)
-        lines = []
-        for line in gates.flatten(2, 3).unbind():
-            across = neighbours(hidden, self.behind, self.ahead).flatten(1, 2)  # D, B N, (behind + 1 + ahead) h
-            new, cells = lstm_cell(torch.baddbmm(line, across, self.weight).unflatten(1, shape[1:3]), cells)
-            hidden = new
-            lines.append(hidden)
-        return torch.stack(lines)
+    def forward(self, lines: Sequence[Tensor], paddings: Sequence[tuple[int, int]]) -> Tensor:
+        """What the input adds to the gates of each line, ``(D, N, B, 4 h)``, to the states of all, ``(D, sum of N, B, h)``.
+
+        Args:
+            lines: one fused step each.
+            paddings: with how many zeros the line before is padded in front and behind; before the first one stands an empty line.
+        """
+        hidden = cells = lines[0].new_zeros(len(self.weight), 0, lines[0].shape[2], self.weight.shape[2] // 4)
+        states = []
+        for line, (front, behind) in zip(lines, paddings, strict=True):
+            around = (0, 0, 0, 0, front, behind)
+            across = neighbours(pad(hidden, around), self.taps, 1)
+            gates = torch.baddbmm(line.flatten(1, 2), across.flatten(1, 2), self.weight).view_as(line)
+            hidden, cells = lstm_cell(gates, pad(cells, around).narrow(1, self.own, line.shape[1]))
+            states.append(hidden)
+        return torch.cat(states, 1)

@@ -3,6 +3,7 @@ r"""The network of Row LSTM (van den Oord et al., 2016, arXiv:1601.06759): an LS
 from __future__ import annotations
 
 from torch import Tensor
+from torch.nn.functional import pad
 
 from lightning_gen.errors import UserError
 from lightning_gen.nn.causal.base import Places
@@ -20,10 +21,13 @@ class RowLSTMLayer(PixelRNNLayer):
     """
 
     def __init__(self, places: Places, hidden: int, width: int) -> None:
-        super().__init__(places, hidden, width, LineLSTM(hidden, width // 2, width // 2))
+        super().__init__(places, hidden, width, LineLSTM(hidden, taps=width, own=width // 2))
 
     def states(self, gates: Tensor) -> Tensor:
-        return self.lstm(gates.permute(3, 1, 0, 4, 2)).squeeze(1).permute(1, 3, 0, 2)  # the lines are rows
+        rows, columns, reach = *gates.shape[-2:], self.lstm.own
+        lines = gates.permute(3, 1, 4, 0, 2).contiguous().unbind()
+        paddings = [(columns + 2 * reach, 0)] + [(reach, reach)] * (rows - 1)
+        return self.lstm(lines, paddings)[0].unflatten(0, (rows, columns)).permute(2, 3, 0, 1)
 
 
 class RowLSTMNetwork(PixelRNNNetwork):
@@ -54,5 +58,5 @@ class RowLSTMNetwork(PixelRNNNetwork):
         return state.cells[number][:, column]
 
     def from_row_above(self, state: PixelRNNState) -> Tensor:
-        weight = state.across.flatten(2, 3)  # L, 1, width h, 4 h
-        return neighbours(state.hidden, self.margin, self.margin) @ weight + state.constant
+        seen = neighbours(pad(state.hidden, (0, 0, self.margin, self.margin)), 2 * self.margin + 1, dim=2)
+        return seen @ state.across.flatten(2, 3) + state.constant
