@@ -11,9 +11,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid, softplus
+from torch.nn.functional import softplus
 
 from lightning_gen import images as pixels
+from lightning_gen.distributions.logistic import discretized_log_mass, nearest_level
 from lightning_gen.distributions.normal import LOG_2PI
 from lightning_gen.errors import UserError
 from lightning_gen.noise import Noise
@@ -155,9 +156,7 @@ class Gaussian(Likelihood):
 class DiscretizedLogistic(Likelihood):
     r"""Logistic pixels integrated over each level's cell (Salimans et al., 2017, arXiv:1701.05517, one component): an exact mass.
 
-    With levels mapped to [-1, 1] and h half their distance, :math:`P(x) = \sigma((x + h - \mu)/s) - \sigma((x - h - \mu)/s)`; the first
-    cell reaches to minus infinity, the last to plus infinity. The difference is evaluated as
-    :math:`\sigma(a) - \sigma(b) = \sigma(a)\,\sigma(-b)\,(1 - e^{b - a})`, which needs no special case however small it is.
+    See :func:`~lightning_gen.distributions.logistic.discretized_log_mass`.
 
     Args:
         data_shape, num_bits: as for every :class:`Likelihood`.
@@ -182,17 +181,7 @@ class DiscretizedLogistic(Likelihood):
         return pixels.to_levels(images, self.num_bits).to(torch.get_default_dtype())
 
     def log_prob(self, parameters: Tensor, target: Tensor) -> Tensor:
-        mean, log_scale = self.mean_and_log_scale(parameters)
-        centred = 2 * target / self.top - 1 - mean
-        inverse_scale = torch.exp(-log_scale)
-        upper = (centred + 1 / self.top) * inverse_scale
-        lower = (centred - 1 / self.top) * inverse_scale
-        log_below_upper = torch.where(target < self.top, logsigmoid(upper), 0.0)
-        log_above_lower = torch.where(target > 0, logsigmoid(-lower), 0.0)
-        width = 2 / self.top * inverse_scale
-        inner = (target > 0) & (target < self.top)
-        log_overlap = torch.where(inner, torch.log(-torch.expm1(-width)), 0.0)
-        return self.sum_event(log_below_upper + log_above_lower + log_overlap)
+        return self.sum_event(discretized_log_mass(target, *self.mean_and_log_scale(parameters), self.top))
 
     def mean(self, parameters: Tensor) -> Tensor:
         """The level nearest to the location mu."""
@@ -204,5 +193,4 @@ class DiscretizedLogistic(Likelihood):
         return self._to_data(mean + log_scale.exp() * torch.logit(u))
 
     def _to_data(self, x: Tensor) -> Tensor:
-        levels = ((x + 1) / 2 * self.top).round().clamp(0, self.top)
-        return pixels.from_levels(levels, self.num_bits)
+        return pixels.from_levels(nearest_level(x, self.top), self.num_bits)

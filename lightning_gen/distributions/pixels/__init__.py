@@ -7,6 +7,7 @@ PIXELS = {
     "Categorical": "categorical",
     "Bernoulli": "bernoulli",
     "CodeCategorical": "categorical",
+    "DiscretizedLogisticMixture": "logistic_mixture",
 }
 
 __getattr__, __dir__ = lazy_exports(__name__, PIXELS)

@@ -25,10 +25,7 @@ class Categorical(PixelDistribution):
         return (chosen - logits.logsumexp(1)).flatten(1).sum(1)
 
     def draw(self, parameters: Tensor, u: Tensor) -> Tensor:
-        """By inversion of the cumulative distribution."""
-        cumulative = in_full_precision(parameters).softmax(-1).cumsum(-1)
-        # Rounding can leave the last sum below u.
-        return torch.searchsorted(cumulative, u.to(cumulative).contiguous(), right=True).clamp(max=self.num_levels - 1)
+        return draw_category(in_full_precision(parameters), u)
 
 
 class CodeCategorical(Categorical):
@@ -50,3 +47,10 @@ class CodeCategorical(Categorical):
 
     def inputs(self, levels: Tensor) -> Tensor:
         return self.embedding(levels.squeeze(1)).movedim(-1, 1)
+
+
+def draw_category(logits: Tensor, u: Tensor) -> Tensor:
+    """Numbers from 0 to K - 1, int64 ``(B, n)``, from logits ``(B, K)`` and uniform ``(B, n)``, by inversion of the distribution function."""
+    cumulative = logits.softmax(-1).cumsum(-1)
+    # Rounding can leave the last sum below u.
+    return torch.searchsorted(cumulative, u.to(cumulative).contiguous(), right=True).clamp(max=logits.shape[-1] - 1)
