@@ -37,6 +37,7 @@ MODELS = {
     "GatedPixelCNN": "autoregressive.gated_pixel_cnn",
     "RowLSTM": "autoregressive.pixel_rnn",
     "DiagonalBiLSTM": "autoregressive.pixel_rnn",
+    "PixelCNNPP": "autoregressive.pixel_cnn_pp",
     "GAN": "gans.gan",
     "DCGAN": "gans.dcgan",
 }

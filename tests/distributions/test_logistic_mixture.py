@@ -99,8 +99,9 @@ def test_parameters_of_half_the_precision_are_taken_in_float32():
 
 @pytest.mark.parametrize(("channels", "num_bits"), [(1, 4), (3, 1), (3, 2)])
 @pytest.mark.usefixtures("float64")
-def test_draws_follow_the_masses(channels, num_bits, count=40_000):
+def test_draws_follow_the_masses(channels, num_bits):
     """Pearson's statistic within six standard deviations of its mean."""
+    count = 40_000
     pixels = DiscretizedLogisticMixture(channels, num_bits, num_components=3)
     parameters = random_parameters(pixels)
     drawn = pixels.draw(parameters.expand(count, -1), torch.rand(count, pixels.num_uniforms))

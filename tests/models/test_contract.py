@@ -37,6 +37,7 @@ from lightning_gen.models import (
     MixtureCDFFlow,
     MixturePriorVAE,
     PixelCNN,
+    PixelCNNPP,
     PoissonVAE,
     PriorSamplingLVM,
     RealNVP,
@@ -68,6 +69,8 @@ CASES = {
     "GatedPixelCNN": (GatedPixelCNN, GATED_PIXEL_CNN),
     "RowLSTM": (RowLSTM, {"hidden": 4, "num_layers": 1, "head_features": 16}),
     "DiagonalBiLSTM": (DiagonalBiLSTM, {"hidden": 4, "num_layers": 1, "head_features": 16}),
+    "PixelCNNPP": (PixelCNNPP, {"width": 4, "num_blocks": 1, "dropout": 0.5}),
+    "PixelCNNPP softmax": (PixelCNNPP, {"width": 4, "num_blocks": 1, "dropout": 0.0, "output": "Categorical"}),
     "GAN": (GAN, {"latent_dim": 3, "hidden": [9]}),
     "DCGAN": (DCGAN, {"latent_dim": 3, "width": 4}),
     "RealNVP": (RealNVP, {"width": 4, "num_blocks": 1, "normalization": "ActNorm"}),
@@ -112,6 +115,7 @@ CASES = {
     "conditional GatedPixelCNN": (GatedPixelCNN, {**GATED_PIXEL_CNN, **LABELS}),
     "conditional RowLSTM": (RowLSTM, {"hidden": 4, "num_layers": 1, "head_features": 16, **LABELS}),
     "conditional DiagonalBiLSTM": (DiagonalBiLSTM, {"hidden": 4, "num_layers": 1, "head_features": 16, **LABELS}),
+    "conditional PixelCNNPP": (PixelCNNPP, {"width": 4, "num_blocks": 1, "dropout": 0.0, **LABELS}),
     "conditional Glow": (Glow, {"num_steps": 1, "width": 4, **LABELS}),
     "conditional VAE": (VAE, {"latent_dim": 3, **MLP, **LABELS}),
     "conditional DCGAN": (DCGAN, {"latent_dim": 3, "width": 4, **LABELS}),
@@ -119,7 +123,7 @@ CASES = {
     "conditional DenoisingAutoencoder": (DenoisingAutoencoder, {"latent_dim": 3, "chain_steps": 3, **MLP, **LABELS}),
 }
 WITHOUT_NOISE = ["Autoencoder mlp", "Autoencoder conv", "conditional Autoencoder", "ContractiveAutoencoder exact"]
-WITHOUT_NOISE += [name for name, (cls, _) in CASES.items() if cls.family == "autoregressive"]
+WITHOUT_NOISE += [name for name, (cls, options) in CASES.items() if cls.family == "autoregressive" and not options.get("dropout")]
 """What draws nothing when it is trained."""
 CONDITIONAL = [name for name in CASES if "conditional" in name]
 

@@ -50,7 +50,7 @@ class CodeCategorical(Categorical):
 
 
 def draw_category(logits: Tensor, u: Tensor) -> Tensor:
-    """Numbers from 0 to K - 1, int64 ``(B, n)``, from logits ``(B, K)`` and uniform ``(B, n)``, by inversion of the distribution function."""
+    """Numbers from 0 to K - 1, int64 ``(B, n)``, by inversion, from logits ``(B, K)`` and uniform numbers ``(B, n)``."""
     cumulative = logits.softmax(-1).cumsum(-1)
     # Rounding can leave the last sum below u.
     return torch.searchsorted(cumulative, u.to(cumulative).contiguous(), right=True).clamp(max=logits.shape[-1] - 1)

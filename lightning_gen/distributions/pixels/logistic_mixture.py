@@ -2,6 +2,7 @@ r"""A mixture of discretised logistics for a whole pixel: the output of PixelCNN
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -28,7 +29,7 @@ class Mixture(NamedTuple):
     log_scales: Tensor
     coefficients: Tensor
 
-    def location(self, x: Tensor | list[Tensor], colour: int) -> Tensor:
+    def location(self, x: Sequence[Tensor], colour: int) -> Tensor:
         """The mean of a colour in each component given the colours before it, which are x's first, ``(B, ...)`` each: ``(B, K, ...)``."""
         first = colour * (colour - 1) // 2
         mean = self.means[:, colour]

@@ -9,6 +9,7 @@ CAUSAL_NETWORKS = {
     "GatedPixelCNNNetwork": "gated_pixel_cnn",
     "RowLSTMNetwork": "row_lstm",
     "DiagonalBiLSTMNetwork": "diagonal_bilstm",
+    "PixelCNNPPNetwork": "pixel_cnn_pp",
 }
 
 __getattr__, __dir__ = lazy_exports(__name__, CAUSAL_NETWORKS)
