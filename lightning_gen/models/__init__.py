@@ -38,6 +38,9 @@ MODELS = {
     "RowLSTM": "autoregressive.pixel_rnn",
     "DiagonalBiLSTM": "autoregressive.pixel_rnn",
     "PixelCNNPP": "autoregressive.pixel_cnn_pp",
+    "CoordinatePixelRNN": "autoregressive.coordinate_pixel_rnn",
+    "WaveNet": "autoregressive.wavenet",
+    "ImageTransformer": "autoregressive.image_transformer",
     "GAN": "gans.gan",
     "DCGAN": "gans.dcgan",
 }

@@ -26,6 +26,7 @@ from lightning_gen.models import (
     Autoencoder,
     AutoregressiveNSF,
     ContractiveAutoencoder,
+    CoordinatePixelRNN,
     DenoisingAutoencoder,
     DiagonalBiLSTM,
     EnumerationLVM,
@@ -33,6 +34,7 @@ from lightning_gen.models import (
     GatedPixelCNN,
     Glow,
     HierarchicalVAE,
+    ImageTransformer,
     LadderVAE,
     MixtureCDFFlow,
     MixturePriorVAE,
@@ -43,6 +45,7 @@ from lightning_gen.models import (
     RealNVP,
     RowLSTM,
     VampPriorVAE,
+    WaveNet,
 )
 from lightning_gen.models.capabilities import SupportsLatents, SupportsLikelihood, SupportsPrior, SupportsSampling, capabilities_of
 from lightning_gen.models.flows.normalizing_flow import NormalizingFlow
@@ -71,6 +74,9 @@ CASES = {
     "DiagonalBiLSTM": (DiagonalBiLSTM, {"hidden": 4, "num_layers": 1, "head_features": 16}),
     "PixelCNNPP": (PixelCNNPP, {"width": 4, "num_blocks": 1, "dropout": 0.5}),
     "PixelCNNPP softmax": (PixelCNNPP, {"width": 4, "num_blocks": 1, "dropout": 0.0, "output": "Categorical"}),
+    "CoordinatePixelRNN": (CoordinatePixelRNN, {"hidden_size": 9, "num_layers": 2}),
+    "WaveNet": (WaveNet, {"dilations": [1, 2, 9], "width": 4, "skip_width": 20}),
+    "ImageTransformer": (ImageTransformer, {"width": 8, "num_blocks": 1, "num_heads": 2, "order": "random"}),
     "GAN": (GAN, {"latent_dim": 3, "hidden": [9]}),
     "DCGAN": (DCGAN, {"latent_dim": 3, "width": 4}),
     "RealNVP": (RealNVP, {"width": 4, "num_blocks": 1, "normalization": "ActNorm"}),
@@ -116,6 +122,9 @@ CASES = {
     "conditional RowLSTM": (RowLSTM, {"hidden": 4, "num_layers": 1, "head_features": 16, **LABELS}),
     "conditional DiagonalBiLSTM": (DiagonalBiLSTM, {"hidden": 4, "num_layers": 1, "head_features": 16, **LABELS}),
     "conditional PixelCNNPP": (PixelCNNPP, {"width": 4, "num_blocks": 1, "dropout": 0.0, **LABELS}),
+    "conditional CoordinatePixelRNN": (CoordinatePixelRNN, {"hidden_size": 9, **LABELS}),
+    "conditional WaveNet": (WaveNet, {"dilations": [1, 8], "width": 4, "skip_width": 20, **LABELS}),
+    "conditional ImageTransformer": (ImageTransformer, {"width": 8, "num_blocks": 1, **LABELS}),
     "conditional Glow": (Glow, {"num_steps": 1, "width": 4, **LABELS}),
     "conditional VAE": (VAE, {"latent_dim": 3, **MLP, **LABELS}),
     "conditional DCGAN": (DCGAN, {"latent_dim": 3, "width": 4, **LABELS}),

@@ -10,6 +10,9 @@ CAUSAL_NETWORKS = {
     "RowLSTMNetwork": "row_lstm",
     "DiagonalBiLSTMNetwork": "diagonal_bilstm",
     "PixelCNNPPNetwork": "pixel_cnn_pp",
+    "CoordinatePixelRNNNetwork": "coordinate_pixel_rnn",
+    "WaveNetNetwork": "wavenet",
+    "ImageTransformerNetwork": "image_transformer",
 }
 
 __getattr__, __dir__ = lazy_exports(__name__, CAUSAL_NETWORKS)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lightning_gen.nn.base import Activation
 from lightning_gen.nn.causal.base import CausalNetwork, Places, generation_order
+from lightning_gen.nn.causal.sequence import as_grid, as_sequence
 from lightning_gen.nn.masked import MaskedLinear, MaskedMLP
 
 
@@ -76,12 +77,11 @@ class MADENetwork(CausalNetwork):
 
     def as_vector(self, x: Tensor) -> Tensor:
         """``(B, F G, H, W)`` to ``(B, F D)``, the places in raster order."""
-        return x.unflatten(1, (-1, self.places.groups)).movedim(2, -1).flatten(1)
+        return as_sequence(x, self.places).transpose(1, 2).flatten(1)
 
     def as_grid(self, parameters: Tensor) -> Tensor:
         """``(B, P D)`` to ``(B, P G, H, W)``."""
-        split = parameters.unflatten(1, (self.places.num_parameters, *self.places.grid, self.places.groups))
-        return split.movedim(-1, 2).flatten(1, 2)
+        return as_grid(parameters.unflatten(1, (-1, self.places.count)).transpose(1, 2), self.places)
 
     # One place after the other.
 
