@@ -53,7 +53,7 @@ class CoordinatePixelRNNNetwork(CausalNetwork):
     def init_state(self, x: Tensor, context: Tensor | None = None) -> RecurrentState:
         zeros = x.new_zeros(len(x), self.lstm.hidden_size)
         layers = [(zeros, zeros)] * self.lstm.num_layers
-        weights = [tuple(layer) for layer in self.lstm.all_weights]
+        weights: list[tuple[Tensor, ...]] = [tuple(layer) for layer in self.lstm.all_weights]
         return RecurrentState(layers, weights, x.new_zeros(len(x), 0) if context is None else context)
 
     def step(self, state: RecurrentState, x: Tensor, t: int) -> Tensor:

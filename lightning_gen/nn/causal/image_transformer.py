@@ -2,7 +2,8 @@ r"""Causal self-attention over a sequence of places: the decoder of iGPT (Chen e
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from lightning_gen.nn.causal.base import CausalNetwork, Places, generation_order
 from lightning_gen.nn.causal.sequence import as_grid, as_sequence, shifted
 
 START = 0.02
-"""Standard deviation of the weights at the start; of what is added to the identity, smaller by the root of how often that happens."""
+"""Standard deviation of the weights at the start."""
 
 
 class AttentionState(NamedTuple):
@@ -73,7 +74,8 @@ class Block(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         """``(B, T, width)`` to the same shape; step t sees steps 0 to t."""
         dropout = self.dropout.p if self.training else 0.0
-        return self.add(h, scaled_dot_product_attention(*self.split(h), is_causal=True, dropout_p=dropout))
+        query, key, value = self.split(h)
+        return self.add(h, scaled_dot_product_attention(query, key, value, is_causal=True, dropout_p=dropout))
 
     def step(self, h: Tensor, keys: Tensor, values: Tensor, t: int) -> Tensor:
         """The same of step t alone, ``(B, 1, width)``, given the keys and values of the steps before, to which its own are added."""
@@ -135,14 +137,16 @@ class ImageTransformerNetwork(CausalNetwork):
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(Block(width, num_heads, dropout) for _ in range(num_blocks))
         self.last = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, places.num_parameters))
-        self.apply(start_small)
-        for block in self.blocks:
-            for layer in (block.out, block.mlp[-1]):
-                nn.init.normal_(layer.weight, std=START / (2 * num_blocks) ** 0.5)
+        self.start_small()
 
     @property
     def order(self) -> list[int]:
         return self._order
+
+    @property
+    def block_list(self) -> Sequence[Block]:
+        """The blocks, from the first."""
+        return cast(Sequence[Block], self.blocks)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         before = shifted(as_sequence(x, self.places)[:, self.places_in_order])
@@ -150,9 +154,20 @@ class ImageTransformerNetwork(CausalNetwork):
         if self.context is not None and context is not None:
             h = h + self.context(context)[:, None]
         h = self.dropout(h)
-        for block in self.blocks:
+        for block in self.block_list:
             h = block(h)
         return as_grid(self.last(h)[:, self.places_in_order.argsort()], self.places)
+
+    def start_small(self) -> None:
+        """Weights start as GPT-2's (Radford et al., 2019): normal, smaller where they add to the identity; biases at zero."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=START)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+        for block in self.block_list:
+            for weight in (block.out.weight, block.mlp.get_parameter("3.weight")):
+                nn.init.normal_(weight, std=START / (2 * len(self.blocks)) ** 0.5)
 
     def steps(self) -> Tensor:
         """What each step is given beside a value and the context, ``(T, width)``: which place is known and which is asked."""
@@ -163,7 +178,7 @@ class ImageTransformerNetwork(CausalNetwork):
 
     def init_state(self, x: Tensor, context: Tensor | None = None) -> AttentionState:
         steps = self.steps()
-        num_heads = self.blocks[0].num_heads
+        num_heads = self.block_list[0].num_heads
         shape = len(x), num_heads, len(steps), steps.shape[1] // num_heads
         keys, values = ([x.new_empty(shape) for _ in self.blocks] for _ in range(2))
         return AttentionState(keys, values, steps, None if self.context is None or context is None else self.context(context))
@@ -175,14 +190,6 @@ class ImageTransformerNetwork(CausalNetwork):
         if state.context is not None:
             h = h + state.context
         h = h[:, None]  # (B, 1, width)
-        for block, keys, values in zip(self.blocks, state.keys, state.values, strict=True):
+        for block, keys, values in zip(self.block_list, state.keys, state.values, strict=True):
             h = block.step(h, keys, values, t)
         return self.last(h[:, 0])
-
-
-def start_small(module: nn.Module) -> None:
-    """Weights start as GPT-2's do (Radford et al., 2019): normal and small, biases at zero."""
-    if isinstance(module, nn.Linear | nn.Embedding):
-        nn.init.normal_(module.weight, std=START)
-    if isinstance(module, nn.Linear) and module.bias is not None:
-        nn.init.zeros_(module.bias)

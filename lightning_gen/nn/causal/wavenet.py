@@ -2,7 +2,8 @@ r"""The network of WaveNet (van den Oord et al., 2016, arXiv:1609.03499) over th
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +59,10 @@ class GatedLayer(nn.Module):
         skip, residual = self.out(content.tanh() * gate.sigmoid()).tensor_split([self.skip_width], -1)
         return skip, x if self.is_last else x + residual
 
+    def added(self, context: Tensor | None) -> Tensor | None:
+        """U h of a context ``(B, E)``."""
+        return None if self.context is None or context is None else self.context(context)
+
 
 class WaveNetNetwork(CausalNetwork):
     """A linear map of the inputs, gated layers whose outputs are added, and two more linear maps behind ReLUs.
@@ -86,24 +91,30 @@ class WaveNetNetwork(CausalNetwork):
         )
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(skip_width, skip_width), nn.ReLU(), nn.Linear(skip_width, places.num_parameters))
 
+    @property
+    def gated_layers(self) -> Sequence[GatedLayer]:
+        """The layers, from the first."""
+        return cast(Sequence[GatedLayer], self.layers)
+
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         h = self.first(self.inputs(x))  # (B, T, width)
         total = h.new_zeros(())
-        for layer in self.layers:
+        for layer in self.gated_layers:
             before = pad(h, (0, 0, layer.dilation, 0))[:, : h.shape[1]]
-            skip, h = layer(h, before, None if context is None else layer.context(context)[:, None])
+            added = layer.added(context)
+            skip, h = layer(h, before, None if added is None else added[:, None])
             total = total + skip
         return as_grid(self.head(total), self.places)
 
     def init_state(self, x: Tensor, context: Tensor | None = None) -> WaveNetState:
         zeros = x.new_zeros(len(x), self.first.out_features)
-        rings = [[zeros] * layer.dilation for layer in self.layers]
-        return WaveNetState(rings, [None if context is None else layer.context(context) for layer in self.layers])
+        rings = [[zeros] * layer.dilation for layer in self.gated_layers]
+        return WaveNetState(rings, [layer.added(context) for layer in self.gated_layers])
 
     def step(self, state: WaveNetState, x: Tensor, t: int) -> Tensor:
         h = self.first(self.inputs.at(x, t))
         total = h.new_zeros(())
-        for layer, ring, context in zip(self.layers, state.rings, state.contexts, strict=True):
+        for layer, ring, context in zip(self.gated_layers, state.rings, state.contexts, strict=True):
             slot = t % layer.dilation
             before, ring[slot] = ring[slot], h
             skip, h = layer(h, before, context)
