@@ -42,5 +42,5 @@ def test_the_optimiser_is_the_papers(model):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_states_that_the_colours_cannot_share_are_refused(model):
-    with pytest.raises(UserError, match=r"model\.hidden: expected a positive multiple of 3, the colours of a pixel, got 16"):
+    with pytest.raises(UserError, match=r"model\.hidden: expected a multiple of 3, the colours of a pixel, got 16"):
         model([3, 4, 4])

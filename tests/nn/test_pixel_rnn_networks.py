@@ -208,7 +208,7 @@ def test_samples_are_those_of_the_naive_sampler(name):
 
 
 def test_widths_that_cannot_be_shared_out_are_refused(name):
-    with pytest.raises(UserError, match=r"model\.hidden: expected a positive multiple of 3, the colours of a pixel, got 16"):
+    with pytest.raises(UserError, match=r"model\.hidden: expected a multiple of 3, the colours of a pixel, got 16"):
         NETWORKS[name](COLOUR, hidden=16, num_layers=1, head_features=30)
     with pytest.raises(UserError, match=r"model\.head_features: expected at least 3, one for each colour of a pixel, got 2"):
         NETWORKS[name](COLOUR, hidden=6, num_layers=1, head_features=2)

@@ -15,6 +15,7 @@ from lightning_gen.nn.causal.masked_conv import (
     MaskedConvSteps,
     RowsConv2d,
     RowsConvSteps,
+    require_colours,
     require_dilations,
     require_neighbours,
 )
@@ -128,6 +129,7 @@ class GatedPixelCNNNetwork(CausalNetwork):
         if num_layers < 1:
             raise UserError(f"model.num_layers: expected at least 1, got {num_layers}")
         require_neighbours(first_kernel_size)
+        require_colours(places.groups, width=width, head_width=head_width)
         layers = [GatedLayer(places, width, first_kernel_size, is_first=True)]
         for number in range(num_layers - 1):
             layers.append(GatedLayer(places, width, kernel_size, is_first=False, dilation=dilations[number % len(dilations)]))

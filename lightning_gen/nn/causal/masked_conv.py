@@ -37,7 +37,7 @@ class MaskedConv2d(nn.Conv2d):
     g (mask A), or up to g (mask B). Only the part of the kernel that any output sees is there: of a k x k kernel k // 2 + 1 rows.
 
     Args:
-        in_channels, out_channels: multiples of G.
+        in_channels, out_channels: as for every convolution.
         kernel_size: rows and columns of the kernel before it is cut, odd numbers; one row gives a convolution of the pixels on the left.
         mask: A or B.
         colours: G.
@@ -57,7 +57,6 @@ class MaskedConv2d(nn.Conv2d):
         dilation: int = 1,
     ) -> None:
         require_odd(*kernel_size)
-        require_colours(colours, in_channels, out_channels)
         left, right = kernel_size[1] // 2, kernel_size[1] // 2 if kernel_size[0] > 1 else 0
         super().__init__(in_channels, out_channels, (kernel_size[0] // 2 + 1, left + 1 + right), dilation=dilation)
         self.colours = colours
@@ -87,11 +86,11 @@ def require_odd(*sizes: int) -> None:
         raise UserError(f"model.kernel_size: expected an odd number, got {' x '.join(map(str, sizes))}")
 
 
-def require_colours(colours: int, *channels: int) -> None:
-    """Refuse channels that cannot be dealt out evenly to the colours."""
-    for number in channels:
-        if number < 1 or number % colours:
-            raise UserError(f"model.width: expected a multiple of the {colours} colours of a pixel in every layer, got {number}")
+def require_colours(colours: int, **widths: int) -> None:
+    """Refuse widths, by name, that cannot be dealt out evenly to the colours."""
+    for name, width in widths.items():
+        if width < 1 or width % colours:
+            raise UserError(f"model.{name}: expected a multiple of {colours}, the colours of a pixel, got {width}")
 
 
 def require_dilations(dilations: list[int]) -> None:

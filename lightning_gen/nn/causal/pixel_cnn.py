@@ -9,7 +9,7 @@ from torch.nn.functional import relu
 
 from lightning_gen.errors import UserError
 from lightning_gen.nn.causal.base import CausalNetwork, Places
-from lightning_gen.nn.causal.masked_conv import MaskedConv2d, MaskedConvSteps, require_dilations, require_neighbours
+from lightning_gen.nn.causal.masked_conv import MaskedConv2d, MaskedConvSteps, require_colours, require_dilations, require_neighbours
 
 
 class ResidualBlock(nn.Module):
@@ -79,6 +79,7 @@ class PixelCNNNetwork(CausalNetwork):
         super().__init__(places)
         require_dilations(dilations)
         require_neighbours(first_kernel_size)
+        require_colours(places.groups, width=width, head_width=head_width)
         if num_blocks < 1:
             raise UserError(f"model.num_blocks: expected at least 1, got {num_blocks}")
         colours = places.groups

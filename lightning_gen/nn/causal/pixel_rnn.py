@@ -11,7 +11,7 @@ from torch.nn.functional import conv2d, pad, relu
 from lightning_gen.errors import UserError
 from lightning_gen.nn.causal.base import CausalNetwork, Places
 from lightning_gen.nn.causal.line_lstm import LineLSTM, lstm_cell
-from lightning_gen.nn.causal.masked_conv import MaskedConv2d
+from lightning_gen.nn.causal.masked_conv import MaskedConv2d, require_colours
 
 REACH = 3
 """How far the first layer, of 7 x 7 pixels, looks."""
@@ -30,10 +30,10 @@ class PixelRNNLayer(nn.Module):
     def __init__(self, places: Places, hidden: int, width: int, lstm: LineLSTM) -> None:
         super().__init__()
         self.directions = len(lstm.weight)
-        self.into = MaskedConv2d(2 * hidden, self.directions * 4 * hidden, (1, width), places.groups)
+        self.into = MaskedConv2d(2 * hidden, self.directions * 4 * hidden, (1, width), "B", places.groups)
         self.context = nn.Linear(places.context_features, self.into.out_channels, bias=False) if places.context_features else None
         self.lstm = lstm
-        self.back = MaskedConv2d(hidden, 2 * hidden, (1, 1), places.groups)
+        self.back = MaskedConv2d(hidden, 2 * hidden, (1, 1), "B", places.groups)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """x ``(B, 2 h, H, W)`` to what is added to it."""
@@ -48,7 +48,6 @@ class PixelRNNLayer(nn.Module):
 
     def constant(self, x: Tensor, context: Tensor | None) -> Tensor:
         """What bias and context add to the gates at every pixel, ``(B, 1, D 4 h)``."""
-        assert self.into.bias is not None
         constant = self.into.bias.expand(len(x), 1, -1)
         return constant + self.context(context)[:, None] if self.context is not None and context is not None else constant
 
@@ -108,10 +107,11 @@ class PixelRNNNetwork(CausalNetwork):
         super().__init__(places)
         groups = places.groups
         self.hidden = hidden
-        self.first = MaskedConv2d(places.in_features * groups, 2 * hidden, (2 * REACH + 1, 2 * REACH + 1), groups, sees_itself=False)
+        self.first = MaskedConv2d(places.in_features * groups, 2 * hidden, (2 * REACH + 1, 2 * REACH + 1), "A", groups)
         self.layers = nn.ModuleList(layers)
         widths = [2 * hidden, head_features, head_features, places.num_parameters * groups]
-        self.head = nn.ModuleList(MaskedConv2d(before, after, (1, 1), groups) for before, after in zip(widths, widths[1:], strict=False))
+        of_layers = zip(widths, widths[1:], strict=False)
+        self.head = nn.ModuleList(MaskedConv2d(before, after, (1, 1), "B", groups) for before, after in of_layers)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         h = self.first(x)
@@ -201,7 +201,6 @@ class PixelRNNNetwork(CausalNetwork):
         """What the first layer sees in the rows above a new row."""
         rows = min(row, REACH)
         weight = self.first.masked_weight[:, :, REACH - rows : REACH]
-        assert self.first.bias is not None
         state.above[:] = self.first.bias
         if rows:
             seen = pad(x[:, :, row - rows : row], (0, self.extra_columns))
@@ -221,15 +220,13 @@ def of_groups(weight: Tensor, groups: int) -> list[Tensor]:
 
 def pointwise(layer: MaskedConv2d, groups: int) -> list[tuple[Tensor, Tensor]]:
     """Weights ``(in, out / G)`` and biases of a 1 x 1 convolution for each group."""
-    assert layer.bias is not None
     weights = of_groups(layer.masked_weight.flatten(1), groups)
     return [(weight, layer.bias[group::groups]) for group, weight in enumerate(weights)]
 
 
 def require_features(hidden: int, num_layers: int, head_features: int, groups: int) -> None:
     """Refuse widths that cannot be shared out among the groups of a pixel."""
-    if hidden < 1 or hidden % groups:
-        raise UserError(f"model.hidden: expected a positive multiple of {groups}, the colours of a pixel, got {hidden}")
+    require_colours(groups, hidden=hidden)
     if head_features < groups:
         raise UserError(f"model.head_features: expected at least {groups}, one for each colour of a pixel, got {head_features}")
     if num_layers < 1:
