@@ -78,7 +78,7 @@ def test_dilations_see_further(float64):
 
 
 def test_what_cannot_be_is_refused():
-    with pytest.raises(UserError, match=r"model\.width: expected a multiple of 3, the colours of a pixel, got 8"):
+    with pytest.raises(UserError, match=r"model\.width: expected a multiple of 3, the colours of a pixel, got 4"):
         PixelCNNNetwork(COLOUR, width=4, num_blocks=1, head_width=6)
     with pytest.raises(UserError, match=r"model\.dilations: expected numbers of at least 1, got \[\]"):
         PixelCNNNetwork(GREY, width=4, num_blocks=1, head_width=6, dilations=[])

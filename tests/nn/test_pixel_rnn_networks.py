@@ -53,7 +53,7 @@ def convolved(layer, pixels, groups, sees_itself=True):
     for row, column in pixels:
         total = layer.bias
         for (other_row, other_column), value in pixels.items():
-            down, right = other_row - row + height // 2, other_column - column + width // 2
+            down, right = other_row - row + layer.above, other_column - column + layer.left
             if not (0 <= down < height and 0 <= right < width) or (other_row, other_column) > (row, column):
                 continue
             weight = layer.weight[:, :, down, right]
