@@ -3,8 +3,8 @@
 Usage: python benchmarks/pixel_rnn_speed.py [--repeats 5] [--batch 16]
 
 Images of 28 x 28, the paper's networks on MNIST: 7 layers of h = 16. The loop computes the same numbers with the same weights, in one layer
-of each kind. Times are medians of CPU seconds of one thread, which a busy machine disturbs little; samples of the naive sampler are not drawn,
-their time is that of 784 forward passes.
+of each kind. Times are medians of CPU seconds of one thread, which a busy machine disturbs little; the naive sampler's time is that of 784
+forward passes.
 """
 
 from __future__ import annotations
