@@ -200,7 +200,7 @@ def test_steps_give_what_one_pass_gives(name, places):
 
 
 def test_steps_of_a_wider_row_lstm_give_what_one_pass_gives():
-    check_steps(RowLSTMNetwork(CODES, hidden=6, num_layers=2, head_features=9, width=5))
+    check_steps(RowLSTMNetwork(CODES, hidden=6, num_layers=2, head_features=10, width=5))
 
 
 def test_samples_are_those_of_the_naive_sampler(name):
@@ -210,7 +210,7 @@ def test_samples_are_those_of_the_naive_sampler(name):
 def test_widths_that_cannot_be_shared_out_are_refused(name):
     with pytest.raises(UserError, match=r"model\.hidden: expected a multiple of 3, the colours of a pixel, got 16"):
         NETWORKS[name](COLOUR, hidden=16, num_layers=1, head_features=30)
-    with pytest.raises(UserError, match=r"model\.head_features: expected at least 3, one for each colour of a pixel, got 2"):
+    with pytest.raises(UserError, match=r"model\.head_features: expected a multiple of 3, the colours of a pixel, got 2"):
         NETWORKS[name](COLOUR, hidden=6, num_layers=1, head_features=2)
     with pytest.raises(UserError, match=r"model\.num_layers: expected at least 1, got 0"):
         NETWORKS[name](COLOUR, hidden=6, num_layers=0, head_features=3)

@@ -226,8 +226,6 @@ def pointwise(layer: MaskedConv2d, groups: int) -> list[tuple[Tensor, Tensor]]:
 
 def require_features(hidden: int, num_layers: int, head_features: int, groups: int) -> None:
     """Refuse widths that cannot be shared out among the groups of a pixel."""
-    require_colours(groups, hidden=hidden)
-    if head_features < 1 or head_features % groups:
-        raise UserError(f"model.head_features: expected a positive multiple of {groups}, the colours of a pixel, got {head_features}")
+    require_colours(groups, hidden=hidden, head_features=head_features)
     if num_layers < 1:
         raise UserError(f"model.num_layers: expected at least 1, got {num_layers}")
