@@ -16,7 +16,7 @@ CASES = {
     "one layer": (GREY, {"hidden": [20], "activation": "tanh"}),
     "two layers, diagonal": (COLOUR, {"hidden": [40, 50], "order": "diagonal", "activation": "silu"}),
     "a layer that is too narrow": (COLOUR, {"hidden": [7, 5], "activation": "tanh"}),
-    "codes and a context, random": (CODES, {"hidden": [30, 30], "order": "random", "order_seed": 3, "activation": "tanh"}),
+    "codes and a context, random": (CODES, {"hidden": [30, 30], "order": "random", "order_seed": 1, "activation": "tanh"}),
     "no hidden layer, a context": (CODES, {"hidden": []}),
 }
 

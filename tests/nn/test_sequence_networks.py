@@ -24,7 +24,7 @@ CASES = {
     "WaveNet without coordinates, codes": (WaveNetNetwork, CODES, {"dilations": [7, 1, 2, 4, 5], "width": 4, "coordinates": False}),
     "transformer": (ImageTransformerNetwork, GREY, {"width": 8, "num_blocks": 2, "num_heads": 2}),
     "transformer, diagonal, colours": (ImageTransformerNetwork, COLOUR, {"width": 6, "num_blocks": 1, "num_heads": 1, "order": "diagonal"}),
-    "transformer, random, codes": (ImageTransformerNetwork, CODES, {"width": 8, "num_blocks": 2, "order": "random", "order_seed": 3}),
+    "transformer, random, codes": (ImageTransformerNetwork, CODES, {"width": 8, "num_blocks": 2, "order": "random", "order_seed": 1}),
 }
 
 
