@@ -1,5 +1,5 @@
 """Every likelihood model's configuration on the digits beats its own untrained network by far, on every score that it gets by default, and
-every flow also a model of independent pixels."""
+every flow and every autoregressive model also a model of independent pixels."""
 
 import json
 
@@ -17,7 +17,8 @@ def digits_of(family):
 
 
 FLOWS = digits_of("flows")
-DIGITS = digits_of("autoencoders") + FLOWS
+EXACT = digits_of("autoregressive")
+DIGITS = digits_of("autoencoders") + FLOWS + EXACT
 QUIET = [
     "--evaluation.every_images",
     "0",
@@ -38,7 +39,7 @@ HIGHER = {"CS(digits-cnn)": 2.0}
 OF_FLOWS = RATIOS | {"FD(digits-cnn)": 2.0}, HIGHER | {"CS(digits-cnn)": 1.2}
 """The same for flows: an untrained one already samples noise around the data, in which the classifier sees many classes."""
 BELOW_INDEPENDENT_PIXELS = 0.2
-"""By how many bits/dim a flow is better than independent pixels."""
+"""By how many bits/dim a flow or an autoregressive model is better than independent pixels."""
 WORSE_THAN_INDEPENDENT_PIXELS = ("nice_digits",)
 """Couplings that only add give a pixel the same spread whatever the others are, and most pixels are black most of the time."""
 
@@ -61,6 +62,7 @@ def independent_pixels():
 def test_there_is_one_for_every_model_of_the_families():
     assert len(digits_of("autoencoders")) >= 17
     assert len(FLOWS) >= 9
+    assert len(EXACT) >= 10
 
 
 def test_independent_pixels_need_more_than_two_bits(independent_pixels):
@@ -85,5 +87,5 @@ def test_training_beats_the_untrained_network(name, tmp_path, capsys, independen
             assert value < before[score] - MARGINS[score], score
         else:
             assert value > before[score] * higher[score], score
-    if name in FLOWS and name not in WORSE_THAN_INDEPENDENT_PIXELS:
+    if name in FLOWS + EXACT and name not in WORSE_THAN_INDEPENDENT_PIXELS:
         assert after["bits/dim"] < independent_pixels - BELOW_INDEPENDENT_PIXELS
