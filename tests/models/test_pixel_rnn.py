@@ -8,7 +8,7 @@ from lightning_gen.errors import UserError
 from lightning_gen.models import DiagonalBiLSTM, RowLSTM
 
 MODELS = [RowLSTM, DiagonalBiLSTM]
-SMALL = {"hidden": 6, "num_layers": 2, "head_features": 12}
+SMALL = {"width": 6, "num_layers": 2, "head_width": 12}
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -42,5 +42,5 @@ def test_the_optimiser_is_the_papers(model):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_states_that_the_colours_cannot_share_are_refused(model):
-    with pytest.raises(UserError, match=r"model\.hidden: expected a multiple of 3, the colours of a pixel, got 16"):
+    with pytest.raises(UserError, match=r"model\.width: expected a multiple of 3, the colours of a pixel, got 16"):
         model([3, 4, 4])

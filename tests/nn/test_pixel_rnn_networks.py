@@ -20,7 +20,7 @@ NETWORKS = {"row": RowLSTMNetwork, "diagonal": DiagonalBiLSTMNetwork}
 
 
 def network_of(name, places, num_layers=2):
-    return NETWORKS[name](places, hidden=12, num_layers=num_layers, head_features=30)
+    return NETWORKS[name](places, width=12, num_layers=num_layers, head_width=30)
 
 
 @pytest.fixture(params=NETWORKS)
@@ -200,7 +200,7 @@ def test_steps_give_what_one_pass_gives(name, places):
 
 
 def test_steps_of_a_wider_row_lstm_give_what_one_pass_gives():
-    check_steps(RowLSTMNetwork(CODES, hidden=6, num_layers=2, head_features=10, width=5))
+    check_steps(RowLSTMNetwork(CODES, width=6, num_layers=2, head_width=10, kernel_size=5))
 
 
 def test_samples_are_those_of_the_naive_sampler(name):
@@ -208,14 +208,14 @@ def test_samples_are_those_of_the_naive_sampler(name):
 
 
 def test_widths_that_cannot_be_shared_out_are_refused(name):
-    with pytest.raises(UserError, match=r"model\.hidden: expected a multiple of 3, the colours of a pixel, got 16"):
-        NETWORKS[name](COLOUR, hidden=16, num_layers=1, head_features=30)
-    with pytest.raises(UserError, match=r"model\.head_features: expected a multiple of 3, the colours of a pixel, got 2"):
-        NETWORKS[name](COLOUR, hidden=6, num_layers=1, head_features=2)
+    with pytest.raises(UserError, match=r"model\.width: expected a multiple of 3, the colours of a pixel, got 16"):
+        NETWORKS[name](COLOUR, width=16, num_layers=1, head_width=30)
+    with pytest.raises(UserError, match=r"model\.head_width: expected a multiple of 3, the colours of a pixel, got 2"):
+        NETWORKS[name](COLOUR, width=6, num_layers=1, head_width=2)
     with pytest.raises(UserError, match=r"model\.num_layers: expected at least 1, got 0"):
-        NETWORKS[name](COLOUR, hidden=6, num_layers=0, head_features=3)
+        NETWORKS[name](COLOUR, width=6, num_layers=0, head_width=3)
 
 
-def test_an_even_width_of_a_row_lstm_is_refused():
-    with pytest.raises(UserError, match=r"model\.width: expected an odd number, got 2"):
-        RowLSTMNetwork(GREY, hidden=4, num_layers=1, head_features=4, width=2)
+def test_an_even_kernel_of_a_row_lstm_is_refused():
+    with pytest.raises(UserError, match=r"model\.kernel_size: expected an odd number, got 2"):
+        RowLSTMNetwork(GREY, width=4, num_layers=1, head_width=4, kernel_size=2)

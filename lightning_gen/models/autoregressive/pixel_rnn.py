@@ -29,20 +29,20 @@ class PixelRNN(AutoregressiveModel):
 
     Args:
         data_shape: as for every :class:`AutoregressiveModel`.
-        hidden: h, features of the states, a multiple of the colours; the paper has 16 on MNIST, 128 on CIFAR-10.
+        width: h, features of the states, a multiple of the colours; the paper has 16 on MNIST, 128 on CIFAR-10.
         num_layers: LSTM layers; the paper has 7 on MNIST, 12 on CIFAR-10.
-        head_features: width of the last two layers; the paper has 32 on MNIST, 1024 on CIFAR-10.
+        head_width: features of the last two layers; the paper has 32 on MNIST, 1024 on CIFAR-10.
         **options: as for every :class:`AutoregressiveModel`.
     """
 
     paper = "van den Oord, Kalchbrenner & Kavukcuoglu 2016, arXiv:1601.06759"
 
-    def __init__(self, data_shape: list[int], hidden: int = 16, num_layers: int = 7, head_features: int = 32, **options: Any) -> None:
+    def __init__(self, data_shape: list[int], width: int = 16, num_layers: int = 7, head_width: int = 32, **options: Any) -> None:
         super().__init__(data_shape, **options)
 
     def network_options(self) -> dict[str, Any]:
         """The hyperparameters of the network."""
-        return {name: self.hparams[name] for name in ("hidden", "num_layers", "head_features")}
+        return {name: self.hparams[name] for name in ("width", "num_layers", "head_width")}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.RMSprop(self.trained_parameters(), lr=self.hparams.learning_rate, weight_decay=self.hparams.weight_decay)
@@ -53,15 +53,15 @@ class RowLSTM(PixelRNN):
 
     Args:
         data_shape: as for every :class:`PixelRNN`.
-        width: odd width of the convolutions along a row.
+        kernel_size: of the convolutions along a row, an odd number.
         **options: as for every :class:`PixelRNN`.
     """
 
-    def __init__(self, data_shape: list[int], width: int = 3, **options: Any) -> None:
+    def __init__(self, data_shape: list[int], kernel_size: int = 3, **options: Any) -> None:
         super().__init__(data_shape, **options)
 
     def build_network(self, places: Places) -> RowLSTMNetwork:
-        return RowLSTMNetwork(places, **self.network_options(), width=self.hparams.width)
+        return RowLSTMNetwork(places, **self.network_options(), kernel_size=self.hparams.kernel_size)
 
 
 class DiagonalBiLSTM(PixelRNN):

@@ -27,11 +27,11 @@ class DiagonalBiLSTMLayer(PixelRNNLayer):
 
     Args:
         places: what the network is about.
-        hidden: h, features of the states.
+        width: h, features of the states.
     """
 
-    def __init__(self, places: Places, hidden: int) -> None:
-        super().__init__(places, hidden, 1, LineLSTM(hidden, taps=2, own=1, directions=2))
+    def __init__(self, places: Places, width: int) -> None:
+        super().__init__(places, width, 1, LineLSTM(width, taps=2, own=1, directions=2))
 
     def states(self, gates: Tensor) -> Tensor:
         rows, columns = gates.shape[-2:]
@@ -72,31 +72,31 @@ class DiagonalBiLSTMNetwork(PixelRNNNetwork):
 
     Args:
         places: what the network is about.
-        hidden: h, features of the states; a multiple of the groups.
+        width: h, features of the states; a multiple of the groups.
         num_layers: L, LSTM layers.
-        head_features: width of the last two layers.
+        head_width: features of the last two layers.
     """
 
     extra_columns = 1
 
-    def __init__(self, places: Places, hidden: int, num_layers: int, head_features: int) -> None:
-        require_features(hidden, num_layers, head_features, places.groups)
-        super().__init__(places, [DiagonalBiLSTMLayer(places, hidden) for _ in range(num_layers)], hidden, head_features)
+    def __init__(self, places: Places, width: int = 16, num_layers: int = 7, head_width: int = 32) -> None:
+        require_features(width, num_layers, head_width, places.groups)
+        super().__init__(places, [DiagonalBiLSTMLayer(places, width) for _ in range(num_layers)], width, head_width)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         return super().forward(pad(x, (0, self.extra_columns)), context)[..., : -self.extra_columns]
 
     def init_state(self, x: Tensor, context: Tensor | None = None) -> DiagonalBiLSTMState:
         state = super().init_state(x, context)
-        into = [layer.into.masked_weight[4 * self.hidden :].flatten(1).T for layer in self.layers if isinstance(layer, PixelRNNLayer)]
-        nothing = x.new_zeros(len(x), self.hidden)
+        into = [layer.into.masked_weight[4 * self.width :].flatten(1).T for layer in self.layers if isinstance(layer, PixelRNNLayer)]
+        nothing = x.new_zeros(len(x), self.width)
         return DiagonalBiLSTMState(
             **vars(state), right=torch.zeros_like(state.hidden), into_right=torch.stack(into)[:, None], nothing=nothing
         )
 
     def weights_in_row(self, layer: PixelRNNLayer) -> Tensor:
-        from_left = layer.lstm.weight[0, self.hidden :].T
-        return torch.cat([layer.into.masked_weight[: 4 * self.hidden].flatten(1), from_left], 1)
+        from_left = layer.lstm.weight[0, self.width :].T
+        return torch.cat([layer.into.masked_weight[: 4 * self.width].flatten(1), from_left], 1)
 
     def window(self, state: PixelRNNState, number: int, column: int) -> Tensor:
         assert isinstance(state, DiagonalBiLSTMState)
@@ -120,12 +120,12 @@ class DiagonalBiLSTMNetwork(PixelRNNNetwork):
         state.cells.zero_()
 
     def from_row_above(self, state: PixelRNNState) -> Tensor:
-        return state.hidden @ state.across[:, :1, 0] + state.constant[..., : 4 * self.hidden]
+        return state.hidden @ state.across[:, :1, 0] + state.constant[..., : 4 * self.width]
 
     def read_row_from_the_right(self, state: DiagonalBiLSTMState) -> None:
         """The second LSTM of all layers over the row that has just become complete."""
         above, beside = state.across[:, 1, 0], state.across[:, 1, 1]  # L, h, 4 h
-        gates = state.maps[:-1] @ state.into_right + state.right @ above[:, None] + state.constant[..., 4 * self.hidden :]
+        gates = state.maps[:-1] @ state.into_right + state.right @ above[:, None] + state.constant[..., 4 * self.width :]
         hidden = cells = torch.zeros_like(state.right[:, :, 0])
         for column in reversed(range(gates.shape[2])):
             hidden, cells = lstm_cell(torch.baddbmm(gates[:, :, column], hidden, beside), cells)

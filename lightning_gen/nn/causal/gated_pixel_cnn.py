@@ -117,9 +117,9 @@ class GatedPixelCNNNetwork(CausalNetwork):
     def __init__(
         self,
         places: Places,
-        width: int,
-        num_layers: int,
-        head_width: int,
+        width: int = 32,
+        num_layers: int = 5,
+        head_width: int = 32,
         first_kernel_size: int = 7,
         kernel_size: int = 5,
         dilations: list[int] = [1],

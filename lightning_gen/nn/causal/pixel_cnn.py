@@ -69,9 +69,9 @@ class PixelCNNNetwork(CausalNetwork):
     def __init__(
         self,
         places: Places,
-        width: int,
-        num_blocks: int,
-        head_width: int,
+        width: int = 16,
+        num_blocks: int = 7,
+        head_width: int = 32,
         first_kernel_size: int = 7,
         kernel_size: int = 3,
         dilations: list[int] = [1],

@@ -22,18 +22,18 @@ class PixelRNNLayer(nn.Module):
 
     Args:
         places: what the network is about.
-        hidden: h.
-        width: odd width of the convolution of the input.
+        width: h.
+        kernel_size: of the convolution of the input along a row, an odd number.
         lstm: what happens from line to line.
     """
 
-    def __init__(self, places: Places, hidden: int, width: int, lstm: LineLSTM) -> None:
+    def __init__(self, places: Places, width: int, kernel_size: int, lstm: LineLSTM) -> None:
         super().__init__()
         self.directions = len(lstm.weight)
-        self.into = MaskedConv2d(2 * hidden, self.directions * 4 * hidden, (1, width), "B", places.groups)
+        self.into = MaskedConv2d(2 * width, self.directions * 4 * width, (1, kernel_size), "B", places.groups)
         self.context = nn.Linear(places.context_features, self.into.out_channels, bias=False) if places.context_features else None
         self.lstm = lstm
-        self.back = MaskedConv2d(hidden, 2 * hidden, (1, 1), "B", places.groups)
+        self.back = MaskedConv2d(width, 2 * width, (1, 1), "B", places.groups)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """x ``(B, 2 h, H, W)`` to what is added to it."""
@@ -94,8 +94,8 @@ class PixelRNNNetwork(CausalNetwork):
     Args:
         places: what the network is about.
         layers: the LSTM layers, each from 2 h features to as many.
-        hidden: h.
-        head_features: width of the last two layers.
+        width: h.
+        head_width: features of the last two layers.
     """
 
     margin = 0
@@ -103,13 +103,13 @@ class PixelRNNNetwork(CausalNetwork):
     extra_columns = 0
     """How many columns the layers have right of the image."""
 
-    def __init__(self, places: Places, layers: list[PixelRNNLayer], hidden: int, head_features: int) -> None:
+    def __init__(self, places: Places, layers: list[PixelRNNLayer], width: int, head_width: int) -> None:
         super().__init__(places)
         groups = places.groups
-        self.hidden = hidden
-        self.first = MaskedConv2d(places.in_features * groups, 2 * hidden, (2 * REACH + 1, 2 * REACH + 1), "A", groups)
+        self.width = width
+        self.first = MaskedConv2d(places.in_features * groups, 2 * width, (2 * REACH + 1, 2 * REACH + 1), "A", groups)
         self.layers = nn.ModuleList(layers)
-        widths = [2 * hidden, head_features, head_features, places.num_parameters * groups]
+        widths = [2 * width, head_width, head_width, places.num_parameters * groups]
         of_layers = zip(widths, widths[1:], strict=False)
         self.head = nn.ModuleList(MaskedConv2d(before, after, (1, 1), "B", groups) for before, after in of_layers)
 
@@ -131,14 +131,14 @@ class PixelRNNNetwork(CausalNetwork):
         shape = (count, len(x), columns)
         return PixelRNNState(
             first=of_groups(here.flatten(1), groups),
-            above=x.new_zeros(len(x), columns, 2 * self.hidden),
-            maps=x.new_zeros(count + 1, len(x), self.margin + columns, 2 * self.hidden),
+            above=x.new_zeros(len(x), columns, 2 * self.width),
+            maps=x.new_zeros(count + 1, len(x), self.margin + columns, 2 * self.width),
             into=[of_groups(self.weights_in_row(layer), groups) for layer in layers],
             constant=torch.stack([layer.constant(x, context) for layer in layers]),
-            across=across.unflatten(2, (-1, self.hidden)),
-            gates=x.new_zeros(*shape, 4 * self.hidden),
-            hidden=x.new_zeros(*shape, self.hidden),
-            cells=x.new_zeros(*shape, self.hidden),
+            across=across.unflatten(2, (-1, self.width)),
+            gates=x.new_zeros(*shape, 4 * self.width),
+            hidden=x.new_zeros(*shape, self.width),
+            cells=x.new_zeros(*shape, self.width),
             back=[pointwise(layer.back, groups) for layer in layers],
             head=[pointwise(layer, groups) for layer in self.head if isinstance(layer, MaskedConv2d)],
             features=[x.new_zeros(len(x), layer.out_channels) for layer in self.head[:-1] if isinstance(layer, MaskedConv2d)],
@@ -224,8 +224,8 @@ def pointwise(layer: MaskedConv2d, groups: int) -> list[tuple[Tensor, Tensor]]:
     return [(weight, layer.bias[group::groups]) for group, weight in enumerate(weights)]
 
 
-def require_features(hidden: int, num_layers: int, head_features: int, groups: int) -> None:
+def require_features(width: int, num_layers: int, head_width: int, groups: int) -> None:
     """Refuse widths that cannot be shared out among the groups of a pixel."""
-    require_colours(groups, hidden=hidden, head_features=head_features)
+    require_colours(groups, width=width, head_width=head_width)
     if num_layers < 1:
         raise UserError(f"model.num_layers: expected at least 1, got {num_layers}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lightning_gen.errors import UserError
 from lightning_gen.nn.causal.base import Places
 from lightning_gen.nn.causal.line_lstm import LineLSTM, neighbours
+from lightning_gen.nn.causal.masked_conv import require_odd
 from lightning_gen.nn.causal.pixel_rnn import PixelRNNLayer, PixelRNNNetwork, PixelRNNState, require_features
 
 
@@ -16,12 +16,12 @@ class RowLSTMLayer(PixelRNNLayer):
 
     Args:
         places: what the network is about.
-        hidden: h, features of the states.
-        width: odd width of the convolutions along a row.
+        width: h, features of the states.
+        kernel_size: of the convolutions along a row, an odd number.
     """
 
-    def __init__(self, places: Places, hidden: int, width: int) -> None:
-        super().__init__(places, hidden, width, LineLSTM(hidden, taps=width, own=width // 2))
+    def __init__(self, places: Places, width: int, kernel_size: int) -> None:
+        super().__init__(places, width, kernel_size, LineLSTM(width, taps=kernel_size, own=kernel_size // 2))
 
     def states(self, gates: Tensor) -> Tensor:
         rows, columns, reach = *gates.shape[-2:], self.lstm.own
@@ -35,18 +35,17 @@ class RowLSTMNetwork(PixelRNNNetwork):
 
     Args:
         places: what the network is about.
-        hidden: h, features of the states; a multiple of the groups.
+        width: h, features of the states; a multiple of the groups.
         num_layers: L, LSTM layers.
-        head_features: width of the last two layers.
-        width: odd width of the convolutions along a row.
+        head_width: features of the last two layers.
+        kernel_size: of the convolutions along a row, an odd number.
     """
 
-    def __init__(self, places: Places, hidden: int, num_layers: int, head_features: int, width: int = 3) -> None:
-        require_features(hidden, num_layers, head_features, places.groups)
-        if width < 1 or width % 2 == 0:
-            raise UserError(f"model.width: expected an odd number, got {width}")
-        super().__init__(places, [RowLSTMLayer(places, hidden, width) for _ in range(num_layers)], hidden, head_features)
-        self.margin = width // 2
+    def __init__(self, places: Places, width: int = 16, num_layers: int = 7, head_width: int = 32, kernel_size: int = 3) -> None:
+        require_features(width, num_layers, head_width, places.groups)
+        require_odd(kernel_size)
+        super().__init__(places, [RowLSTMLayer(places, width, kernel_size) for _ in range(num_layers)], width, head_width)
+        self.margin = kernel_size // 2
 
     def weights_in_row(self, layer: PixelRNNLayer) -> Tensor:
         return layer.into.masked_weight[:, :, 0, : self.margin + 1].transpose(1, 2).flatten(1)

@@ -77,12 +77,20 @@ class WaveNetNetwork(CausalNetwork):
         coordinates: whether row, column and colour of the place that is predicted are inputs.
     """
 
-    def __init__(self, places: Places, dilations: list[int], width: int = 32, skip_width: int = 64, coordinates: bool = True) -> None:
+    def __init__(
+        self,
+        places: Places,
+        dilations: list[int] = [1, 2, 4, 8, 16, 32],
+        width: int = 32,
+        skip_width: int = 64,
+        coordinates: bool = True,
+    ) -> None:
         super().__init__(places)
         if not dilations or min(dilations) < 1:
             raise UserError(f"model.dilations: expected one distance of at least 1 for each layer, got {dilations}")
-        if min(width, skip_width) < 1:
-            raise UserError(f"model.width, model.skip_width: expected at least 1, got {width}, {skip_width}")
+        for name, value in (("width", width), ("skip_width", skip_width)):
+            if value < 1:
+                raise UserError(f"model.{name}: expected at least 1, got {value}")
         self.inputs = RasterInputs(places, coordinates)
         self.first = nn.Linear(self.inputs.features, width)
         last = len(dilations) - 1
