@@ -19,7 +19,7 @@ from lightning_gen.errors import UserError
 from lightning_gen.evaluation.temperature import at_temperature
 from lightning_gen.images import is_image, make_grid, save_png
 from lightning_gen.models.base import GenerativeModel
-from lightning_gen.models.capabilities import SupportsLatents, SupportsSampling
+from lightning_gen.models.capabilities import ReportsPlaces, SupportsLatents, SupportsSampling
 from lightning_gen.noise import blocks
 
 
@@ -49,6 +49,8 @@ def draw(model: GenerativeModel, num_samples: int, seed: int, labels: Tensor | N
     """All samples, on the CPU, with a progress bar."""
     images = []
     with progress_bar(Console(stderr=True)) as report:
+        if isinstance(model, ReportsPlaces):
+            model.on_place = lambda done, total: report("places of a block", done, total)
         for block in blocks(num_samples):
             chosen = None if labels is None else labels[block.start : block.stop]
             images.append(model.sample(len(block), seed=seed, labels=chosen, weights=weights, first_index=block.start).cpu())

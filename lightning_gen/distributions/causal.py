@@ -40,7 +40,7 @@ class CausalDistribution(nn.Module):
         context: Tensor | None = None,
         given: Tensor | None = None,
         hidden: Tensor | None = None,
-        on_step: Callable[[int, int], None] | None = None,
+        on_place: Callable[[int, int], None] | None = None,
     ) -> Tensor:
         """Levels drawn one place after the other, int64 ``(B, C, H, W)``.
 
@@ -49,7 +49,7 @@ class CausalDistribution(nn.Module):
             context: ``(B, E)``.
             given: levels ``(B, C, H, W)``; what is not hidden stays as it is.
             hidden: where to draw, bool, broadcast to those levels; everywhere by default.
-            on_step: called with the number of places that are done, and of all.
+            on_place: called with the number of places that are done, and of all.
         """
         network, pixels = self.network, self.pixels
         levels = u.new_zeros(len(u), pixels.channels, *network.places.grid, dtype=torch.int64)
@@ -64,6 +64,6 @@ class CausalDistribution(nn.Module):
             drawn = pixels.draw(network.step(state, x, t), u[:, place])
             levels[here] = drawn = torch.where(hidden[here], drawn, given[here])
             x[here] = pixels.inputs(drawn)
-            if on_step is not None:
-                on_step(t + 1, len(network.order))
+            if on_place is not None:
+                on_place(t + 1, len(network.order))
         return levels

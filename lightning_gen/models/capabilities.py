@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
@@ -112,6 +113,14 @@ class SupportsCompletion(Protocol):
 
     def complete(self, images: Tensor, hidden: Tensor, noise: Noise, *, labels: Tensor | None = None) -> Tensor:
         """uint8 images ``(B, C, H, W)`` whose places ``hidden`` (bool, broadcast) are drawn anew; the others stay as they are."""
+
+
+@runtime_checkable
+class ReportsPlaces(Protocol):
+    """Draws an image in many steps, so that somebody may want to be told of each; not a capability in the sense of what a model can do."""
+
+    on_place: Callable[[int, int], None] | None
+    """Called with the number of places of a batch that are drawn, and of all."""
 
 
 @runtime_checkable

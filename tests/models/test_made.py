@@ -35,6 +35,13 @@ def test_completions_keep_what_is_visible(tiny):
     check_completion(MADE([1, 8, 8], hidden=[30]), images)
 
 
+def test_somebody_is_told_of_every_place_that_is_drawn():
+    model, told = CASES["MADE of colours"](), []
+    model.on_place = lambda done, total: told.append((done, total))
+    model.sample(2)
+    assert told == [(place + 1, 12) for place in range(12)]
+
+
 def test_fvsbn_is_logistic_regression_on_the_pixels_before(float64):
     model = CASES["FVSBN"]()
     layer = model.distribution.network.layers.layers[0]

@@ -3,6 +3,7 @@ r"""What all autoregressive models share: an exact likelihood by the chain rule,
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -72,6 +73,7 @@ class AutoregressiveModel(GenerativeModel, SamplesFromNoise):
             context_features=self.embedding.features,
         )
         self.distribution = CausalDistribution(self.build_network(self.places), output_pixels)
+        self.on_place: Callable[[int, int], None] | None = None
 
     def build_network(self, places: Places) -> CausalNetwork:
         """What computes the parameters of each factor."""
@@ -121,8 +123,7 @@ class AutoregressiveModel(GenerativeModel, SamplesFromNoise):
 
     def sample_images(self, noise: Noise, *, labels: Tensor | None = None) -> Tensor:
         """Images drawn place by place."""
-        u = noise.uniform("pixels", self.distribution.uniforms_shape)
-        return pixels.from_levels(self.distribution.sample(u, self.context(self.condition(labels))), self.num_bits)
+        return self.draw_levels(noise, labels)
 
     def complete(self, images: Tensor, hidden: Tensor, noise: Noise, *, labels: Tensor | None = None) -> Tensor:
         """Images ``(B, C, H, W)`` of which the hidden part is drawn anew, place by place, given what comes before it.
@@ -135,6 +136,10 @@ class AutoregressiveModel(GenerativeModel, SamplesFromNoise):
             noise: one item for each image.
             labels: of a conditional model.
         """
+        return self.draw_levels(noise, labels, pixels.to_levels(images, self.num_bits).long(), hidden)
+
+    def draw_levels(self, noise: Noise, labels: Tensor | None, given: Tensor | None = None, hidden: Tensor | None = None) -> Tensor:
+        """Images of levels that are drawn, from one uniform number for each place or a few."""
         u = noise.uniform("pixels", self.distribution.uniforms_shape)
-        given = pixels.to_levels(images, self.num_bits).long()
-        return pixels.from_levels(self.distribution.sample(u, self.context(self.condition(labels)), given, hidden), self.num_bits)
+        levels = self.distribution.sample(u, self.context(self.condition(labels)), given, hidden, self.on_place)
+        return pixels.from_levels(levels, self.num_bits)
