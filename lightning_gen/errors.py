@@ -41,6 +41,10 @@ def given_as(prefix: str, names: Container[str]) -> Iterator[None]:
         raise
 
 
+NO_NEAR_MATCH = "no near match"
+"""What is said where nothing is near and there is too much to list."""
+
+
 def did_you_mean(name: str, options: Iterable[str]) -> str:
     """The ending of an error line: the nearest of ``options`` when one is near, otherwise all of them when they are few."""
     options = sorted(options)
@@ -49,4 +53,4 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.65)
     if near:
         return f"did you mean {by_lower[near[0]]!r}?"
-    return f"expected one of {', '.join(options)}" if 0 < len(options) <= 30 else "no near match"
+    return f"expected one of {', '.join(options)}" if 0 < len(options) <= 30 else NO_NEAR_MATCH

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
-from lightning_gen.errors import UserError, did_you_mean, given_as
+from lightning_gen.errors import NO_NEAR_MATCH, UserError, did_you_mean, given_as
 
 ENTRY_POINT_GROUPS = ("lightning_gen.models", "lightning_gen.data")
 
@@ -118,12 +118,19 @@ def resolve(name: str, base: type[T], key: str) -> type[T]:
     except (ImportError, AttributeError) as error:
         if isinstance(error, ImportError) and not f"{module}.".startswith(f"{error.name}."):  # something that the module itself needs
             raise UserError(f"{key}: {name!r} cannot be imported ({error})") from error
-        raise UserError(f"{key}: unknown class {name!r}; {did_you_mean(attribute, [*_public(short_names), *registered()])}") from None
+        raise UserError(f"{key}: unknown class {name!r}; {nearest_class(attribute, [*_public(short_names), *registered()])}") from None
     if cls is base:
         raise UserError(f"{key}: {name!r} is what the others derive from; {did_you_mean('', set(_public(short_names)) - {name})}")
     if not (isinstance(cls, type) and issubclass(cls, base)):
         raise UserError(f"{key}: {name!r} is not a {base.__name__}; expected a class derived from it")
     return cls
+
+
+def nearest_class(name: str, names: Iterable[str]) -> str:
+    """The ending of a line about a class that there is not: the nearest one, all of them, or where they are listed."""
+    names = list(names)
+    hint = did_you_mean(name, names)
+    return f"no near match among {len(names)}; 'lightning-gen list' shows them" if hint == NO_NEAR_MATCH else hint
 
 
 def _public(names: list[str]) -> list[str]:

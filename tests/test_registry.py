@@ -81,8 +81,10 @@ def test_what_the_others_derive_from_is_no_choice(name, base):
         resolve(name, base, "key")
 
 
-def test_a_far_miss_is_answered_with_the_choices():
-    with pytest.raises(UserError, match=r"expected one of .*DCGAN.*GAN.*VAE"):
+def test_a_far_miss_is_answered_with_the_choices_or_where_they_are_listed():
+    with pytest.raises(UserError, match=r"expected one of .*ConvEncoder.*MLPEncoder"):
+        resolve("Zzzzzzzz", Encoder, "model.encoder")
+    with pytest.raises(UserError, match=r"no near match among \d+; 'lightning-gen list' shows them$"):
         resolve("Zzzzzzzz", GenerativeModel, "model")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 from lightning_gen.cli.config_files import LINKED
 from lightning_gen.errors import UserError, did_you_mean
+from lightning_gen.registry import nearest_class
 
 ArgumentNames = Callable[[str], Iterable[str]]
 """The names of the arguments of a class path."""
@@ -30,7 +31,7 @@ def explain(message: str, argument_names: ArgumentNames, class_names: Callable[[
         of = f" of {class_path[1].rpartition('.')[2]}" if class_path else ""
         return f"{_dotted(key, found[1])}: unknown option{of}; {near}"
     if found := re.search(r"Expected a dot import path string: (\S+)", message):
-        return f"{key}: unknown class {found[1]!r}; {did_you_mean(found[1], class_names(key))}"
+        return f"{key}: unknown class {found[1]!r}; {nearest_class(found[1], class_names(key))}"
     if found := re.search(r"Importing '([^']+)' is not allowed", message):
         return f"{key}: {untrusted(found[1])}"
     if "Not a valid subclass of" in message:

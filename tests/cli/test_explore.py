@@ -12,7 +12,8 @@ from PIL import Image
 from lightning_gen.analysis.kinds import KINDS
 from lightning_gen.checkpoint import find_checkpoint, sha256
 
-OF_A_VAE = {*KINDS} - {"manifold", "density", "path"}
+IMPOSSIBLE = ["manifold", "density", "path", "completion"]
+OF_A_VAE = {*KINDS} - {*IMPOSSIBLE}
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def read(folder, kind):
 
 def test_a_vae_is_explored_by_every_kind_that_is_possible(explore, vae_run, tmp_path):
     lines = explore(vae_run).out.splitlines()
-    assert [line.partition(":")[0] for line in lines] == ["manifold", "density", "path", *(kind for kind in KINDS if kind in OF_A_VAE)]
+    assert [line.partition(":")[0] for line in lines] == [*IMPOSSIBLE, *(kind for kind in KINDS if kind in OF_A_VAE)]
     assert "16 latent dimensions" in lines[0]
     for kind in OF_A_VAE:
         picture, numbers = read(tmp_path / "out", kind)
