@@ -3,9 +3,9 @@
 Usage: python benchmarks/sampling_speed.py [--device cuda] [--batches 1 8 64] [--passes 9] [--repeats 3] [--threads 1] [--models NAME ...]
 
 New networks on 28x28 images, binary but for PixelCNN++. Ours is the time of whole draws (network, draw of each pixel, and what is prepared
-before the first), the median of some. The naive time is extrapolated: the median of some forward passes times the number of places; the draws
-of the pixels are not in it, which favours it. Processor time on one CPU thread. The target is a ratio of at least 90 for the gated network
-of 32 features and 5 layers at batch 8.
+before the first), the median of some. The naive time is extrapolated: the median of some forward passes times the number of places; the
+draws of the pixels are not in it, which favours it. Processor time on one CPU thread. The target is a ratio of at least 90 for the gated
+network of 32 features and 5 layers at batch 8.
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ NUM_IMAGES, NUM_COMPLETIONS = 8, 6
 class Completion(Explorer):
     """The first images of the split (or those asked for): whole, as far as the model sees them, and completed several times.
 
-    The lower half is hidden and drawn again, place by place, from the model's conditional distribution (PixelRNN, arXiv:1601.06759).
+    The lower half is hidden and drawn again, place by place (PixelRNN, arXiv:1601.06759): in raster order from the distribution given the
+    upper half; in another order a place knows of what is visible before it only, and the numbers say which order it is.
     """
 
     name = "completion"
@@ -41,7 +42,13 @@ class Completion(Explorer):
         mse = squared[:, hidden.expand_as(images)].mean().item()
         columns = ["image", "seen", *[""] * len(completions)]
         picture = sheet([*rows], [str(number) for number in numbers], columns)
-        found = {"images": numbers, "completions": len(completions), "hidden": "lower half", "mse_of_hidden_pixels": float(f"{mse:.6g}")}
+        found = {
+            "images": numbers,
+            "completions": len(completions),
+            "hidden": "lower half",
+            **space.model.answer_options(),
+            "mse_of_hidden_pixels": float(f"{mse:.6g}"),
+        }
         return Exploration(
             picture, found, f"{len(completions)} completions of {len(numbers)} images, mean squared error {mse:.4g} where hidden"
         )

@@ -45,7 +45,9 @@ class AutoregressiveCodePrior(CodePrior):
 
     def context(self, labels: Tensor | None) -> Tensor | None:
         """What the network is given of the labels."""
-        return None if labels is None or not self.embedding.features else self.embedding(labels)
+        if self.embedding.features and labels is None:
+            raise UserError("labels: this prior of codes is conditional; expected labels, got none")
+        return self.embedding(labels) if self.embedding.features else None
 
     def log_prob(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         grid = codes.reshape(len(codes), 1, *self.distribution.network.places.grid)

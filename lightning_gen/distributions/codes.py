@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from lightning_gen.distributions.pixels.categorical import draw_category
 from lightning_gen.nn.base import LabelEmbedding, LabelKind
 from lightning_gen.noise import Noise
 
@@ -62,8 +63,6 @@ class CategoricalCodePrior(CodePrior):
 
     def sample(self, noise: Noise, labels: Tensor | None = None) -> Tensor:
         """By inversion of each position's distribution."""
-        cumulative = self.log_probs(len(noise), labels).exp().cumsum(-1)
-        u = noise.uniform("codes", cumulative.shape[1:2]).to(cumulative)
-        codes = torch.searchsorted(cumulative, u.unsqueeze(-1), right=True).squeeze(-1)
-        # Rounding can leave the last cumulative sum below u.
-        return codes.clamp(max=self.num_codes - 1).unflatten(1, self.code_shape)
+        log_probs = self.log_probs(len(noise), labels)
+        u = noise.uniform("codes", log_probs.shape[1:2])
+        return draw_category(log_probs, u.unsqueeze(-1)).squeeze(-1).unflatten(1, self.code_shape)

@@ -35,6 +35,20 @@ def test_completions_keep_what_is_visible(tiny):
     check_completion(MADE([1, 8, 8], hidden=[30]), images)
 
 
+def test_completions_of_what_makes_no_sense_are_refused():
+    model, noise = CASES["MADE of two bits"](), IndexedNoise(0, range(2))
+    images, hidden = torch.zeros(2, 1, 2, 3, dtype=torch.uint8), torch.ones(2, 3, dtype=torch.bool)
+    for image, mask, words in [
+        (images.float(), hidden, "images: MADE completes uint8"),
+        (images[..., :2], hidden[:, :2], "images: MADE completes uint8"),
+        (images + 7, hidden, "images: MADE was trained on 2 bits a pixel"),
+        (images, hidden.float(), "hidden: expected bool"),
+        (images, hidden[:, :2], "hidden: expected bool"),
+    ]:
+        with pytest.raises(UserError, match=words):
+            model.complete(image, mask, noise)
+
+
 def test_somebody_is_told_of_every_place_that_is_drawn():
     model, told = CASES["MADE of colours"](), []
     model.on_place = lambda done, total: told.append((done, total))

@@ -87,3 +87,13 @@ def test_what_it_cannot_model_is_refused():
         PixelCNNPP([3, 8, 8], output="Categorical")
     with pytest.raises(UserError, match=r"model\.half_life_images: expected at least 0, got -1"):
         tiny(half_life_images=-1)
+
+
+def test_colours_of_a_pixel_that_are_tied_together_are_completed_together():
+    model, images = tiny((3, 4, 4)), torch.zeros(2, 3, 4, 4, dtype=torch.uint8)
+    hidden = torch.zeros(3, 4, 4, dtype=torch.bool)
+    hidden[:, 2:] = True
+    model.complete(images, hidden, IndexedNoise(0, range(2)))
+    hidden[0] = False
+    with pytest.raises(UserError, match=r"hidden: PixelCNNPP draws the colours of a pixel together"):
+        model.complete(images, hidden, IndexedNoise(0, range(2)))

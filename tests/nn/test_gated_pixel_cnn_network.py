@@ -73,9 +73,9 @@ def test_the_context_reaches_both_halves_of_both_gates():
 
 
 def test_what_cannot_be_is_refused():
-    with pytest.raises(UserError, match=r"model\.width: expected a multiple of 3, the colours of a pixel, got 4"):
+    with pytest.raises(UserError, match=r"width: expected a multiple of 3, the colours of a pixel, got 4"):
         GatedPixelCNNNetwork(COLOUR, width=4, num_layers=1, head_width=6)
-    with pytest.raises(UserError, match=r"model\.num_layers: expected at least 1, got 0"):
+    with pytest.raises(UserError, match=r"num_layers: expected at least 1, got 0"):
         GatedPixelCNNNetwork(GREY, width=4, num_layers=0, head_width=6)
-    with pytest.raises(UserError, match=r"model\.first_kernel_size: expected an odd number of at least 3, got 1"):
+    with pytest.raises(UserError, match=r"first_kernel_size: expected an odd number of at least 3, got 1"):
         GatedPixelCNNNetwork(GREY, width=4, num_layers=1, head_width=6, first_kernel_size=1)

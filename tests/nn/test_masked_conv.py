@@ -46,5 +46,5 @@ def test_one_row_of_a_kernel_sees_its_own_row_only(float64):
 
 
 def test_even_kernels_are_refused():
-    with pytest.raises(UserError, match=r"model\.kernel_size: expected an odd number, got 1 x 2"):
+    with pytest.raises(UserError, match=r"kernel_size: expected an odd number, got 2"):
         MaskedConv2d(1, 1, (1, 2), "A")

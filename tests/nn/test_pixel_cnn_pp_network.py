@@ -93,9 +93,9 @@ def test_weights_have_the_norm_that_the_gain_says():
 
 
 def test_what_it_cannot_build_is_refused():
-    with pytest.raises(UserError, match=r"model\.data_shape: PixelCNN\+\+ needs a height and a width that 4 divides, got \[8, 6\]"):
+    with pytest.raises(UserError, match=r"data_shape: PixelCNN\+\+ needs a height and a width that 4 divides, got \[8, 6\]"):
         PixelCNNPPNetwork(Places((8, 6), 1, 1, 3))
-    with pytest.raises(UserError, match=r"model\.output: .* expected DiscretizedLogisticMixture, got one with 3 places a pixel"):
+    with pytest.raises(UserError, match=r"output: .* expected DiscretizedLogisticMixture, got one with 3 places a pixel"):
         PixelCNNPPNetwork(Places((8, 8), 3, 1, 3))
-    with pytest.raises(UserError, match=r"model\.width, model\.num_blocks: expected at least 1, got 0, 1"):
+    with pytest.raises(UserError, match=r"width: expected at least 1, got 0"):
         PixelCNNPPNetwork(Places((8, 8), 1, 1, 3), width=0, num_blocks=1)

@@ -179,7 +179,7 @@ def test_a_row_lstm_layer_alone_sees_one_more_pixel_to_each_side_per_row():
 
 
 def test_a_diagonal_bilstm_layer_alone_sees_the_whole_image_before():
-    layer = network_of("diagonal", Places((4, 5), 1, 1, 2)).layers[0]
+    layer = network_of("diagonal", Places((4, 4), 1, 1, 2)).layers[0]  # one column more than the image
     for row in range(4):
         for column in range(5):
             jacobian = torch.autograd.functional.jacobian(lambda v, at=(row, column): layer(v)[0][:, *at].sum(), torch.randn(1, 24, 4, 5))
@@ -208,14 +208,14 @@ def test_samples_are_those_of_the_naive_sampler(name):
 
 
 def test_widths_that_cannot_be_shared_out_are_refused(name):
-    with pytest.raises(UserError, match=r"model\.width: expected a multiple of 3, the colours of a pixel, got 16"):
+    with pytest.raises(UserError, match=r"width: expected a multiple of 3, the colours of a pixel, got 16"):
         NETWORKS[name](COLOUR, width=16, num_layers=1, head_width=30)
-    with pytest.raises(UserError, match=r"model\.head_width: expected a multiple of 3, the colours of a pixel, got 2"):
+    with pytest.raises(UserError, match=r"head_width: expected a multiple of 3, the colours of a pixel, got 2"):
         NETWORKS[name](COLOUR, width=6, num_layers=1, head_width=2)
-    with pytest.raises(UserError, match=r"model\.num_layers: expected at least 1, got 0"):
+    with pytest.raises(UserError, match=r"num_layers: expected at least 1, got 0"):
         NETWORKS[name](COLOUR, width=6, num_layers=0, head_width=3)
 
 
 def test_an_even_kernel_of_a_row_lstm_is_refused():
-    with pytest.raises(UserError, match=r"model\.kernel_size: expected an odd number, got 2"):
+    with pytest.raises(UserError, match=r"kernel_size: expected an odd number, got 2"):
         RowLSTMNetwork(GREY, width=4, num_layers=1, head_width=4, kernel_size=2)

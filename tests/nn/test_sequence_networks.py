@@ -119,15 +119,15 @@ def test_dropout_acts_in_training_alone():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("RNN", {"hidden_size": 0}, r"model\.hidden_size"),
-        ("RNN", {"num_layers": 0}, r"model\.num_layers"),
-        ("WaveNet", {"dilations": []}, r"model\.dilations"),
-        ("WaveNet", {"dilations": [1, 0]}, r"model\.dilations"),
-        ("WaveNet", {"width": 0}, r"model\.width"),
-        ("transformer", {"width": 9}, r"model\.width: expected a multiple of num_heads"),
-        ("transformer", {"num_blocks": 0}, r"at least one block"),
-        ("transformer", {"dropout": 1.0}, r"model\.dropout: expected 0 to less than 1"),
-        ("transformer", {"order": "spiral"}, r"model\.order"),
+        ("RNN", {"hidden_size": 0}, r"hidden_size"),
+        ("RNN", {"num_layers": 0}, r"num_layers"),
+        ("WaveNet", {"dilations": []}, r"dilations"),
+        ("WaveNet", {"dilations": [1, 0]}, r"dilations"),
+        ("WaveNet", {"width": 0}, r"width"),
+        ("transformer", {"width": 9}, r"width: expected a multiple of the 2 heads"),
+        ("transformer", {"num_blocks": 0}, r"num_blocks: expected at least 1"),
+        ("transformer", {"dropout": 1.0}, r"dropout: expected 0 to less than 1"),
+        ("transformer", {"order": "spiral"}, r"order"),
     ],
 )
 def test_sizes_that_cannot_be_are_refused(name, options, message):

@@ -6,7 +6,6 @@ PIXELS = {
     "PixelDistribution": "base",
     "Categorical": "categorical",
     "Bernoulli": "bernoulli",
-    "CodeCategorical": "categorical",
     "DiscretizedLogisticMixture": "logistic_mixture",
 }
 

@@ -21,7 +21,8 @@ class Bernoulli(PixelDistribution):
     def __init__(self, channels: int, num_bits: int) -> None:
         super().__init__(channels, num_bits)
         if num_bits != 1:
-            raise UserError(f"model.output: Bernoulli needs binary images, got {num_bits} bits; set data.binarization (dynamic, static)")
+            advice = "set data.binarization (dynamic, static, threshold) or data.num_bits 1"
+            raise UserError(f"model.output: Bernoulli needs binary images, got {num_bits} bits; {advice}")
 
     def log_prob(self, parameters: Tensor, levels: Tensor) -> Tensor:
         logits = in_full_precision(parameters)

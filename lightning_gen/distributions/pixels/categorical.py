@@ -50,7 +50,10 @@ class CodeCategorical(Categorical):
 
 
 def draw_category(logits: Tensor, u: Tensor) -> Tensor:
-    """Numbers from 0 to K - 1, int64 ``(B, n)``, by inversion, from logits ``(B, K)`` and uniform numbers ``(B, n)``."""
+    """Numbers from 0 to K - 1, int64 ``(..., n)``, by inversion, from logits ``(..., K)`` and uniform numbers in [0, 1), ``(..., n)``."""
     cumulative = logits.softmax(-1).cumsum(-1)
-    # Rounding can leave the last sum below u.
-    return torch.searchsorted(cumulative, u.to(cumulative).contiguous(), right=True).clamp(max=logits.shape[-1] - 1)
+    # Rounding can leave the last sum below u, and then the last number would be drawn, however unlikely: so u is a share of that sum, just
+    # below it at most, and the first number is drawn at which the sum is reached.
+    total = cumulative[..., -1:]
+    below = torch.minimum(u.to(cumulative) * total, torch.nextafter(total, torch.zeros_like(total)))
+    return torch.searchsorted(cumulative, below.contiguous(), right=True)

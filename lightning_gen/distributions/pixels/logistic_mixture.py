@@ -13,6 +13,9 @@ from lightning_gen.distributions.pixels.base import PixelDistribution, in_full_p
 from lightning_gen.distributions.pixels.categorical import draw_category
 from lightning_gen.errors import UserError
 
+MAX_LOG_SCALE = 40.0
+"""Ceiling of log s, beyond which there is nothing but the two outermost levels: an exponential must stay finite."""
+
 
 class Mixture(NamedTuple):
     """The parameters of a pixel, apart.
@@ -70,7 +73,7 @@ class DiscretizedLogisticMixture(PixelDistribution):
         """Parameters ``(B, P, ...)`` of the network, in float32 at least."""
         parts = in_full_precision(parameters).unflatten(1, (-1, self.num_components)).split(self.sizes, dim=1)
         logits, means, log_scales, coefficients = parts
-        return Mixture(logits[:, 0], means, log_scales.clamp(min=self.min_log_scale), torch.tanh(coefficients))
+        return Mixture(logits[:, 0], means, log_scales.clamp(self.min_log_scale, MAX_LOG_SCALE), torch.tanh(coefficients))
 
     def log_prob(self, parameters: Tensor, levels: Tensor) -> Tensor:
         mixture = self.mixture(parameters)
@@ -83,7 +86,8 @@ class DiscretizedLogisticMixture(PixelDistribution):
         """The component by inversion from the first uniform number, then one colour after the other, each from its own."""
         mixture = self.mixture(parameters)
         chosen = draw_category(mixture.logits, u[:, :1])
-        logistic = torch.logit(u.to(mixture.means))
+        # A uniform number stands for a step of 2^-24, of which this is the middle: 0 itself would be minus infinity.
+        logistic = torch.logit(u.to(mixture.means).clamp(min=2.0**-25))
         levels: list[Tensor] = []
         x: list[Tensor] = []
         for colour in range(self.channels):

@@ -131,12 +131,34 @@ class AutoregressiveModel(GenerativeModel, SamplesFromNoise):
         What is visible stays as it is; a hidden place does not know of visible ones that come after it in the order of generation.
 
         Args:
-            images: uint8.
-            hidden: bool, broadcast to ``(B, C, H, W)``.
+            images: uint8, of as many bits as the model's data.
+            hidden: bool, broadcast to ``(B, C, H, W)``; where the distribution ties the colours of a pixel together, all of them or none.
             noise: one item for each image.
             labels: of a conditional model.
+
+        Raises:
+            UserError: images or mask are not of this form.
         """
-        return self.draw_levels(noise, labels, pixels.to_levels(images, self.num_bits).long(), hidden)
+        mask = self.mask_for(images, hidden)
+        return self.draw_levels(noise, labels, pixels.to_levels(images, self.num_bits).long(), mask)
+
+    def mask_for(self, images: Tensor, hidden: Tensor) -> Tensor:
+        """The places to draw in images, bool ``(B, C, H, W)``, of a form that makes sense."""
+        name = type(self).__name__
+        if images.dtype != torch.uint8 or images.shape[1:] != self.data_shape:
+            raise UserError(f"images: {name} completes uint8 {list(self.data_shape)} each, got {images.dtype} {list(images.shape[1:])}")
+        if not torch.equal(pixels.reduce_bits(images, self.num_bits), images):
+            raise UserError(f"images: {name} was trained on {self.num_bits} bits a pixel; expected such levels (images.reduce_bits)")
+        try:
+            mask = hidden.expand_as(images)
+        except RuntimeError:
+            mask = hidden
+        if mask.dtype != torch.bool or mask.shape != images.shape:
+            raise UserError(f"hidden: expected bool that broadcasts to {list(images.shape)}, got {hidden.dtype} {list(hidden.shape)}")
+        by_place = mask.unflatten(1, (-1, self.places.groups))
+        if not torch.equal(by_place.all(1), by_place.any(1)):
+            raise UserError(f"hidden: {name} draws the colours of a pixel together; expected all of a pixel's colours hidden, or none")
+        return mask
 
     def draw_levels(self, noise: Noise, labels: Tensor | None, given: Tensor | None = None, hidden: Tensor | None = None) -> Tensor:
         """Images of levels that are drawn, from one uniform number for each place or a few."""

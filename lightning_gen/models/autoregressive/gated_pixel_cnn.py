@@ -16,7 +16,7 @@ from lightning_gen.nn.causal.gated_pixel_cnn import GatedPixelCNNNetwork
 
 
 class GatedPixelCNN(AutoregressiveModel):
-    r"""Masked convolutions in two stacks, each behind a gate :math:`\tanh(a) \odot \sigma(b)`, that see all that comes before a pixel.
+    r"""Masked convolutions in two stacks, each behind a gate :math:`\tanh(a) \odot \sigma(b)`, without a blind spot.
 
     Args:
         data_shape: as for every :class:`AutoregressiveModel`.

@@ -29,7 +29,7 @@ class PixelRNN(AutoregressiveModel):
 
     Args:
         data_shape: as for every :class:`AutoregressiveModel`.
-        width: h, features of the states, a multiple of the colours; the paper has 16 on MNIST, 128 on CIFAR-10.
+        width: h, features of the states, a multiple of the colours; the paper has 16 on MNIST, 128 on CIFAR-10 (129 here).
         num_layers: LSTM layers; the paper has 7 on MNIST, 12 on CIFAR-10.
         head_width: features of the last two layers; the paper has 32 on MNIST, 1024 on CIFAR-10.
         **options: as for every :class:`AutoregressiveModel`.

@@ -52,8 +52,8 @@ class CausalNetwork(nn.Module):
     r"""Parameters of every place that depend on the places before it, and on no others.
 
     ``forward`` computes all of them from a whole image. ``init_state`` and ``step`` compute them one place after the other, from what has
-    been put into x so far, and remember what later places need: the same numbers for the price of about one forward pass, not of one for
-    each place. A network that implements ``forward`` alone is stepped by a whole forward pass at each place.
+    been put into x so far, and remember what later places need: the same numbers for about the arithmetic of one forward pass, not of one
+    for each place. A network that implements ``forward`` alone is stepped by a whole forward pass at each place.
 
     Args:
         places: what the network is about.
@@ -92,6 +92,13 @@ class CausalNetwork(nn.Module):
         return self.places.at(self.forward(x, state), self.order[t])
 
 
+def require_at_least_one(**numbers: int) -> None:
+    """Refuse widths and counts below one, by name."""
+    for name, number in numbers.items():
+        if number < 1:
+            raise UserError(f"{name}: expected at least 1, got {number}")
+
+
 def generation_order(name: str, places: Places, seed: int = 0) -> Tensor:
     """Places in the order of their generation, int64 ``(G H W,)``.
 
@@ -108,5 +115,5 @@ def generation_order(name: str, places: Places, seed: int = 0) -> Tensor:
     elif name == "random":
         pixels = torch.randperm(len(pixels), generator=torch.Generator().manual_seed(seed))
     elif name != "raster":
-        raise UserError(f"model.order: expected raster, diagonal or random, got {name!r}")
+        raise UserError(f"order: expected raster, diagonal or random, got {name!r}")
     return (pixels[:, None] * places.groups + torch.arange(places.groups)).flatten()

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lightning_gen.errors import UserError
-from lightning_gen.nn.causal.base import CausalNetwork, Places
+from lightning_gen.nn.causal.base import CausalNetwork, Places, require_at_least_one
 from lightning_gen.nn.causal.sequence import RasterInputs, as_grid
 
 
@@ -38,8 +37,7 @@ class CoordinatePixelRNNNetwork(CausalNetwork):
 
     def __init__(self, places: Places, hidden_size: int = 256, num_layers: int = 1, coordinates: bool = True) -> None:
         super().__init__(places)
-        if min(hidden_size, num_layers) < 1:
-            raise UserError(f"model.hidden_size, model.num_layers: expected at least 1, got {hidden_size}, {num_layers}")
+        require_at_least_one(hidden_size=hidden_size, num_layers=num_layers)
         self.inputs = RasterInputs(places, coordinates)
         self.lstm = nn.LSTM(self.inputs.features + places.context_features, hidden_size, num_layers, batch_first=True)
         self.last = nn.Linear(hidden_size, places.num_parameters)

@@ -12,6 +12,9 @@ from lightning_gen.nn.causal.base import Places
 from lightning_gen.nn.causal.line_lstm import LineLSTM, lstm_cell
 from lightning_gen.nn.causal.pixel_rnn import PixelRNNLayer, PixelRNNNetwork, PixelRNNState, require_features
 
+EXTRA_COLUMNS = 1
+"""Columns that the layers have right of the image; see :class:`DiagonalBiLSTMNetwork`."""
+
 
 def diagonals(rows: int, columns: int) -> tuple[Tensor, list[int]]:
     """Pixels in raster numbers, one diagonal (from the upper right to the lower left) after the other and down each; how many each has."""
@@ -30,21 +33,27 @@ class DiagonalBiLSTMLayer(PixelRNNLayer):
         width: h, features of the states.
     """
 
+    order: Tensor
+    """Raster numbers of the pixels, diagonal by diagonal, from the left and from the right, ``(2, H W)``."""
+    back_in_order: Tensor
+    """Where each pixel stands there, ``(2, H W)``."""
+
     def __init__(self, places: Places, width: int) -> None:
         super().__init__(places, width, 1, LineLSTM(width, taps=2, own=1, directions=2))
+        rows, columns = places.grid[0], places.grid[1] + EXTRA_COLUMNS
+        order, self.lengths = diagonals(rows, columns)
+        both = torch.stack([order, order + columns - 1 - 2 * (order % columns)])
+        self.register_buffer("order", both, persistent=False)
+        self.register_buffer("back_in_order", both.argsort(1), persistent=False)
+        # A diagonal begins a row further down when it leaves the image above, and ends a row further down until it reaches the bottom.
+        self.paddings = [(int(number < columns), int(number < rows)) for number in range(len(self.lengths))]
 
     def states(self, gates: Tensor) -> Tensor:
-        rows, columns = gates.shape[-2:]
-        order, lengths = diagonals(rows, columns)
-        order = order.to(gates.device)
-        mirrored = order + columns - 1 - 2 * (order % columns)
+        grid = gates.shape[-2:]
         flat = gates.flatten(3).permute(1, 3, 0, 2).contiguous()  # D, H W, B, 4 h
-        lines = torch.stack([flat[0, order], flat[1, mirrored]]).split(lengths, 1)
-        # A diagonal begins a row further down when it leaves the image above, and ends a row further down until it reaches the bottom.
-        paddings = [(int(number < columns), int(number < rows)) for number in range(len(lengths))]
-        left, right = self.lstm(lines, paddings)
-        left = left[order.argsort()].unflatten(0, (rows, columns))
-        right = right[mirrored.argsort()].unflatten(0, (rows, columns))
+        lines = torch.stack([flat[0, self.order[0]], flat[1, self.order[1]]]).split(self.lengths, 1)
+        states = self.lstm(lines, self.paddings)
+        left, right = (states[way, self.back_in_order[way]].unflatten(0, grid) for way in range(2))
         return (left + pad(right[:-1], (0, 0, 0, 0, 0, 0, 1, 0))).permute(2, 3, 0, 1)
 
 
@@ -77,7 +86,7 @@ class DiagonalBiLSTMNetwork(PixelRNNNetwork):
         head_width: features of the last two layers.
     """
 
-    extra_columns = 1
+    extra_columns = EXTRA_COLUMNS
 
     def __init__(self, places: Places, width: int = 16, num_layers: int = 7, head_width: int = 32) -> None:
         require_features(width, num_layers, head_width, places.groups)

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import glu, pad, relu
 
-from lightning_gen.errors import UserError
-from lightning_gen.nn.causal.base import CausalNetwork, Places
+from lightning_gen.nn.causal.base import CausalNetwork, Places, require_at_least_one
 from lightning_gen.nn.causal.masked_conv import (
     MaskedConv2d,
     MaskedConvSteps,
@@ -126,8 +125,7 @@ class GatedPixelCNNNetwork(CausalNetwork):
     ) -> None:
         super().__init__(places)
         require_dilations(dilations)
-        if num_layers < 1:
-            raise UserError(f"model.num_layers: expected at least 1, got {num_layers}")
+        require_at_least_one(num_layers=num_layers)
         require_neighbours(first_kernel_size)
         require_colours(places.groups, width=width, head_width=head_width)
         layers = [GatedLayer(places, width, first_kernel_size, is_first=True)]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from lightning_gen.errors import UserError
-from lightning_gen.nn.causal.base import CausalNetwork, Places, generation_order
+from lightning_gen.nn.causal.base import CausalNetwork, Places, generation_order, require_at_least_one
 from lightning_gen.nn.causal.sequence import as_grid, as_sequence, shifted
 
 START = 0.02
@@ -121,13 +121,12 @@ class ImageTransformerNetwork(CausalNetwork):
         order_seed: int = 0,
     ) -> None:
         super().__init__(places)
-        if min(width, num_blocks, num_heads) < 1 or width % num_heads:
-            raise UserError(
-                f"model.width: expected a multiple of num_heads, and at least one block, got {width}, {num_heads}, {num_blocks}"
-            )
+        require_at_least_one(num_blocks=num_blocks, num_heads=num_heads)
+        if width < 1 or width % num_heads:
+            raise UserError(f"width: expected a multiple of the {num_heads} heads, got {width}")
         if not 0 <= dropout < 1:
-            raise UserError(f"model.dropout: expected 0 to less than 1, got {dropout}")
-        self.register_buffer("places_in_order", generation_order(order, places, order_seed))
+            raise UserError(f"dropout: expected 0 to less than 1, got {dropout}")
+        self.register_buffer("places_in_order", generation_order(order, places, order_seed), persistent=False)
         self._order = self.places_in_order.tolist()
         self.value = nn.Linear(places.in_features, width, bias=False)
         self.start = nn.Parameter(torch.zeros(1, width))

@@ -35,7 +35,7 @@ class MADENetwork(CausalNetwork):
     """A fully connected network some of whose connections are cut, in any order of generation.
 
     A step adds what the last place's inputs change: the units that can see it and nothing later become final, layer by layer, and all
-    steps together cost about one forward pass.
+    steps together cost about the arithmetic of one forward pass.
 
     Args:
         places: what the network is about.
@@ -56,7 +56,7 @@ class MADENetwork(CausalNetwork):
         order_seed: int = 0,
     ) -> None:
         super().__init__(places)
-        self.register_buffer("places_in_order", generation_order(order, places, order_seed))
+        self.register_buffer("places_in_order", generation_order(order, places, order_seed), persistent=False)
         self._order = self.places_in_order.tolist()
         self.layers = MaskedMLP(
             event_size=places.count,

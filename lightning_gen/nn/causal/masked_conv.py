@@ -21,7 +21,7 @@ class RowsConv2d(nn.Conv2d):
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: tuple[int, int], dilation: int = 1) -> None:
-        require_odd(kernel_size[1])
+        require_odd(kernel_size=kernel_size[1])
         super().__init__(in_channels, out_channels, kernel_size, dilation=dilation)
         self.above, self.beside = (kernel_size[0] - 1) * dilation, kernel_size[1] // 2 * dilation
 
@@ -56,7 +56,8 @@ class MaskedConv2d(nn.Conv2d):
         colours: int = 1,
         dilation: int = 1,
     ) -> None:
-        require_odd(*kernel_size)
+        require_odd(kernel_size=kernel_size[0])
+        require_odd(kernel_size=kernel_size[1])
         left, right = kernel_size[1] // 2, kernel_size[1] // 2 if kernel_size[0] > 1 else 0
         super().__init__(in_channels, out_channels, (kernel_size[0] // 2 + 1, left + 1 + right), dilation=dilation)
         self.colours = colours
@@ -80,29 +81,31 @@ class MaskedConv2d(nn.Conv2d):
         return conv2d(x, self.masked_weight, self.bias, dilation=self.dilation)
 
 
-def require_odd(*sizes: int) -> None:
-    """Refuse a kernel without a pixel in its middle."""
-    if min(sizes) < 1 or not all(size % 2 for size in sizes):
-        raise UserError(f"model.kernel_size: expected an odd number, got {' x '.join(map(str, sizes))}")
+def require_odd(**sizes: int) -> None:
+    """Refuse kernels, by name, without a pixel in their middle."""
+    for name, size in sizes.items():
+        if size < 1 or not size % 2:
+            raise UserError(f"{name}: expected an odd number, got {size}")
 
 
 def require_colours(colours: int, **widths: int) -> None:
     """Refuse widths, by name, that cannot be dealt out evenly to the colours."""
     for name, width in widths.items():
         if width < 1 or width % colours:
-            raise UserError(f"model.{name}: expected a multiple of {colours}, the colours of a pixel, got {width}")
+            expected = f"a multiple of {colours}, the colours of a pixel" if colours > 1 else "at least 1"
+            raise UserError(f"{name}: expected {expected}, got {width}")
 
 
 def require_dilations(dilations: list[int]) -> None:
     """Refuse dilations that are none."""
     if min(dilations, default=0) < 1:
-        raise UserError(f"model.dilations: expected numbers of at least 1, got {dilations}")
+        raise UserError(f"dilations: expected numbers of at least 1, got {dilations}")
 
 
 def require_neighbours(first_kernel_size: int) -> None:
     """Refuse a first convolution that sees nothing, since it must not see the pixel itself."""
-    if first_kernel_size < 3:
-        raise UserError(f"model.first_kernel_size: expected an odd number of at least 3, got {first_kernel_size}")
+    if first_kernel_size < 3 or not first_kernel_size % 2:
+        raise UserError(f"first_kernel_size: expected an odd number of at least 3, got {first_kernel_size}")
 
 
 # One place after the other. Within a pixel the channels of a colour stand together here, so that what a place adds is one slice.

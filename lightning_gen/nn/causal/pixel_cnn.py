@@ -7,8 +7,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from lightning_gen.errors import UserError
-from lightning_gen.nn.causal.base import CausalNetwork, Places
+from lightning_gen.nn.causal.base import CausalNetwork, Places, require_at_least_one
 from lightning_gen.nn.causal.masked_conv import MaskedConv2d, MaskedConvSteps, require_colours, require_dilations, require_neighbours
 
 
@@ -80,8 +79,7 @@ class PixelCNNNetwork(CausalNetwork):
         require_dilations(dilations)
         require_neighbours(first_kernel_size)
         require_colours(places.groups, width=width, head_width=head_width)
-        if num_blocks < 1:
-            raise UserError(f"model.num_blocks: expected at least 1, got {num_blocks}")
+        require_at_least_one(num_blocks=num_blocks)
         colours = places.groups
         first = (first_kernel_size, first_kernel_size)
         self.first = MaskedConv2d(places.in_features * colours, 2 * width, first, "A", colours)

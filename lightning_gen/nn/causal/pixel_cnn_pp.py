@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, elu, pad
 
 from lightning_gen.errors import UserError
-from lightning_gen.nn.causal.base import CausalNetwork, Places
+from lightning_gen.nn.causal.base import CausalNetwork, Places, require_at_least_one
 from lightning_gen.nn.causal.pixel_cnn_pp_steps import PixelCNNPPState
 from lightning_gen.nn.data_dependent import DataDependent, moments
 from lightning_gen.nn.gated_attention import concatenated_elu, dropout_layer, gated
@@ -200,13 +200,12 @@ class PixelCNNPPNetwork(CausalNetwork):
         """
         if places.groups != 1:
             raise UserError(
-                f"model.output: PixelCNN++ says all colours of a pixel at once; expected DiscretizedLogisticMixture, got one with "
+                f"output: PixelCNN++ says all colours of a pixel at once; expected DiscretizedLogisticMixture, got one with "
                 f"{places.groups} places a pixel"
             )
         if places.grid[0] % 4 or places.grid[1] % 4:
-            raise UserError(f"model.data_shape: PixelCNN++ needs a height and a width that 4 divides, got {list(places.grid)}")
-        if width < 1 or num_blocks < 1:
-            raise UserError(f"model.width, model.num_blocks: expected at least 1, got {width}, {num_blocks}")
+            raise UserError(f"data_shape: PixelCNN++ needs a height and a width that 4 divides, got {list(places.grid)}")
+        require_at_least_one(width=width, num_blocks=num_blocks)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad, relu
 
-from lightning_gen.errors import UserError
-from lightning_gen.nn.causal.base import CausalNetwork, Places
+from lightning_gen.nn.causal.base import CausalNetwork, Places, require_at_least_one
 from lightning_gen.nn.causal.line_lstm import LineLSTM, lstm_cell
 from lightning_gen.nn.causal.masked_conv import MaskedConv2d, require_colours
 
@@ -227,5 +226,4 @@ def pointwise(layer: MaskedConv2d, groups: int) -> list[tuple[Tensor, Tensor]]:
 def require_features(width: int, num_layers: int, head_width: int, groups: int) -> None:
     """Refuse widths that cannot be shared out among the groups of a pixel."""
     require_colours(groups, width=width, head_width=head_width)
-    if num_layers < 1:
-        raise UserError(f"model.num_layers: expected at least 1, got {num_layers}")
+    require_at_least_one(num_layers=num_layers)

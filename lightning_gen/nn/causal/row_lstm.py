@@ -43,7 +43,7 @@ class RowLSTMNetwork(PixelRNNNetwork):
 
     def __init__(self, places: Places, width: int = 16, num_layers: int = 7, head_width: int = 32, kernel_size: int = 3) -> None:
         require_features(width, num_layers, head_width, places.groups)
-        require_odd(kernel_size)
+        require_odd(kernel_size=kernel_size)
         super().__init__(places, [RowLSTMLayer(places, width, kernel_size) for _ in range(num_layers)], width, head_width)
         self.margin = kernel_size // 2
 

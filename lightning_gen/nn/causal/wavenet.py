@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from lightning_gen.errors import UserError
-from lightning_gen.nn.causal.base import CausalNetwork, Places
+from lightning_gen.nn.causal.base import CausalNetwork, Places, require_at_least_one
+from lightning_gen.nn.causal.masked_conv import require_dilations
 from lightning_gen.nn.causal.sequence import RasterInputs, as_grid
 
 
@@ -86,11 +86,8 @@ class WaveNetNetwork(CausalNetwork):
         coordinates: bool = True,
     ) -> None:
         super().__init__(places)
-        if not dilations or min(dilations) < 1:
-            raise UserError(f"model.dilations: expected one distance of at least 1 for each layer, got {dilations}")
-        for name, value in (("width", width), ("skip_width", skip_width)):
-            if value < 1:
-                raise UserError(f"model.{name}: expected at least 1, got {value}")
+        require_dilations(dilations)
+        require_at_least_one(width=width, skip_width=skip_width)
         self.inputs = RasterInputs(places, coordinates)
         self.first = nn.Linear(self.inputs.features, width)
         last = len(dilations) - 1
