@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 GUIDE = (DOCS / "add_a_model.md").read_text()
 METRICS = (DOCS / "metrics.md").read_text()
-PAGES = {family: (DOCS / "models" / f"{family}.md").read_text() for family in ("autoencoders", "flows")}
+PAGES = {family: (DOCS / "models" / f"{family}.md").read_text() for family in ("autoencoders", "autoregressive", "flows")}
 
 
 def blocks(text: str, mark: str) -> list[tuple[str, str]]:
@@ -96,6 +96,14 @@ def test_the_commands_of_the_page_on_flows_work(user, capsys):
     for words in commands(PAGES["flows"]):
         run(words)
     assert [*(user / "runs" / "real_nvp_digits").rglob("explore-path-*.png")]
+    assert (user / "sheet.png").is_file()
+
+
+def test_the_commands_of_the_page_on_autoregressive_models_work(user, capsys):
+    for words in commands(PAGES["autoregressive"]):
+        run(words)
+    assert [*(user / "runs" / "made_digits").rglob("explore-completion-*.png")]
+    assert [*(user / "runs" / "vq_vae_digits").rglob("last.ckpt")]
     assert (user / "sheet.png").is_file()
 
 
