@@ -88,6 +88,14 @@ def require_positive(**values: float) -> None:
             raise UserError(f"model.{name}: expected a positive number, got {value}")
 
 
+def require_schedule(learning_rate: float, weight_decay: float, warmup_images: int, decay_images: int) -> None:
+    """Refuse an optimiser's settings that are none, and a learning rate that would be zero before it has risen."""
+    require_positive(learning_rate=learning_rate)
+    require_at_least(0, weight_decay=weight_decay, warmup_images=warmup_images, decay_images=decay_images)
+    if 0 < decay_images <= warmup_images:
+        raise UserError(f"model.warmup_images: expected fewer than the {decay_images} of model.decay_images, got {warmup_images}")
+
+
 def require_scales(data_shape: Sequence[int], largest: int, **values: int) -> None:
     """Refuse more scales than the sides of an image ``(C, H, W)`` can be halved for, by name; 0 stands for the model's own choice."""
     if largest < 1:

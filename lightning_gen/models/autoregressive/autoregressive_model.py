@@ -14,7 +14,7 @@ from lightning_gen.distributions.causal import CausalDistribution
 from lightning_gen.distributions.pixels.base import PixelDistribution
 from lightning_gen.errors import UserError
 from lightning_gen.models.base import Batch, GenerativeModel
-from lightning_gen.models.hyperparameters import require_at_least, require_positive
+from lightning_gen.models.hyperparameters import require_schedule
 from lightning_gen.models.sampling import SamplesFromNoise
 from lightning_gen.nn.base import LabelEmbedding
 from lightning_gen.nn.causal.base import CausalNetwork, Places
@@ -56,8 +56,7 @@ class AutoregressiveModel(GenerativeModel, SamplesFromNoise):
         **data: Any,
     ) -> None:
         super().__init__(data_shape, **data)
-        require_positive(learning_rate=learning_rate)
-        require_at_least(0, weight_decay=weight_decay, warmup_images=warmup_images, decay_images=decay_images)
+        require_schedule(learning_rate, weight_decay, warmup_images, decay_images)
         if not pixels.is_image(self.data_shape):
             raise UserError(f"model.data_shape: {type(self).__name__} needs images, got {list(data_shape)}")
         if self.conditional and not self.takes_labels:

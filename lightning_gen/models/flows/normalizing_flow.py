@@ -16,7 +16,7 @@ from lightning_gen.distributions.normal import DiagonalNormal
 from lightning_gen.errors import UserError
 from lightning_gen.models.base import Batch, GenerativeModel
 from lightning_gen.models.flows.dequantization import Dequantization, NoDequantization
-from lightning_gen.models.hyperparameters import require_at_least, require_positive
+from lightning_gen.models.hyperparameters import require_schedule
 from lightning_gen.models.sampling import SamplesFromNoise
 from lightning_gen.nn.base import LabelEmbedding
 from lightning_gen.nn.data_dependent import DataDependent, initializing
@@ -65,9 +65,8 @@ class NormalizingFlow(GenerativeModel, SamplesFromNoise):
         **data: Any,
     ) -> None:
         super().__init__(data_shape, **data)
-        require_positive(learning_rate=learning_rate)
         self.set_temperature(temperature)
-        require_at_least(0, weight_decay=weight_decay, warmup_images=warmup_images, decay_images=decay_images)
+        require_schedule(learning_rate, weight_decay, warmup_images, decay_images)
         if self.conditional and not self.takes_labels:
             raise UserError(f"model.conditional: {type(self).__name__} takes no labels; expected false")
         self.latent_shapes: dict[str, tuple[int, ...]] = {"z": (math.prod(self.data_shape),)}
