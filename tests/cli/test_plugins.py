@@ -87,7 +87,7 @@ def test_a_file_outside_goes_the_whole_way_with_trust(execute, refused, their, t
     assert not sys.their_code_ran
     assert their_file.stem not in sys.modules
 
-    assert execute("evaluate", run, "--likelihood_images=64", *trust).code == 0
+    assert execute("evaluate", run, "--likelihood_images=64", "--num_samples=64", *trust).code == 0
     assert execute("sample", run, "--num_samples=3", "--out", tmp_path / "a.npz", *trust).code == 0
     assert np.load(tmp_path / "a.npz")["arr_0"].shape == (3, 8, 8, 1)
     assert execute("fit", "--resume", run, "--budget.images=320", *trust).code == 0
@@ -139,7 +139,7 @@ def test_an_installed_package_goes_the_whole_way_by_its_short_names(execute, the
     outcome = execute(*options(their, tmp_path))
     assert outcome.code == 0, outcome.err
     run = outcome.folder
-    assert execute("evaluate", run, "--likelihood_images=64").code == 0
+    assert execute("evaluate", run, "--likelihood_images=64", "--num_samples=64").code == 0
     assert execute("sample", run, "--out", tmp_path / "a.png").code == 0
     assert execute("fit", "--resume", run, "--budget.images=320").code == 0
     assert f"{their}VAE" in execute("leaderboard", "--results", tmp_path / "runs").out
