@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -89,7 +90,7 @@ class Plan:
         for key, smallest in (("num_samples", 0), ("likelihood_samples", 1), ("standing_statistics", 0)):
             if (value := getattr(self, key)) is not None and value < smallest:
                 raise UserError(f"{key}: expected at least {smallest}, got {value}")
-        if self.temperature is not None and not self.temperature > 0:
+        if self.temperature is not None and not 0 < self.temperature < math.inf:
             raise UserError(f"temperature: expected a positive number, got {self.temperature}")
         if self.likelihood_images is not None and self.likelihood_images < 1:
             raise UserError(f"likelihood_images: expected at least 1, or nothing for all, got {self.likelihood_images}")

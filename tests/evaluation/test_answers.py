@@ -112,8 +112,9 @@ def test_a_temperature_that_changes_nothing_or_cannot_be_is_refused():
     ]:
         with pytest.raises(UserError, match=complaint):
             evaluate(model, digits(), Plan(**options, temperature=0.5))
-    with pytest.raises(UserError, match="temperature: expected a positive number, got 0"):
-        Plan(temperature=0.0)
+    for temperature in (0.0, math.inf, math.nan):
+        with pytest.raises(UserError, match=f"temperature: expected a positive number, got {temperature}"):
+            Plan(temperature=temperature)
 
 
 # Likelihood.

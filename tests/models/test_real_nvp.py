@@ -127,6 +127,7 @@ def test_a_temperature_of_zero_point_five_halves_the_latents():
         ({"num_scales": 3}, r"model\.num_scales: expected 0 for the usual, or 1 to .*, got 3"),
         ({"conditional": True, "num_classes": 3}, r"model\.conditional: RealNVP takes no labels"),
         ({"temperature": 0.0}, r"model\.temperature: expected a positive number, got 0\.0"),
+        ({"temperature": math.inf}, r"model\.temperature: expected a positive number, got inf"),
         ({"width": 0}, r"model\.width: expected at least 1, got 0"),
         ({"num_blocks": 0}, r"model\.num_blocks: expected at least 1, got 0"),
         ({"num_scales": -1}, r"model\.num_scales: expected 0 .*, or 1 to .*, got -1"),

@@ -202,7 +202,7 @@ class NormalizingFlow(GenerativeModel, SamplesFromNoise):
 
     def set_temperature(self, temperature: float) -> None:
         """Sample at this temperature from now on; a checkpoint keeps the hyperparameter."""
-        if not temperature > 0:
+        if not 0 < temperature < math.inf:
             raise UserError(f"temperature: expected a positive number, got {temperature}")
         self.temperature = temperature
 
