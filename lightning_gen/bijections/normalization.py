@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lightning_gen.bijections.base import Bijection, wide
 from lightning_gen.errors import UserError
-from lightning_gen.nn.data_dependent import DataDependent, moments
+from lightning_gen.nn.data_dependent import DataDependent, moments, require_deviation
 from lightning_gen.noise import Noise
 
 
@@ -74,9 +74,14 @@ class BatchNormalization(Bijection):
         self.register_buffer("running_variance", torch.ones(num_channels))
 
     def statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance ``(C,)`` by which this batch is normalised."""
+        """Mean and variance ``(C,)`` by which this batch is normalised.
+
+        Raises:
+            UserError: in training there is one number per channel on all processes together.
+        """
         if not self.training:
             return self.running_mean, self.running_variance
+        require_deviation(x, "BatchNormalization divides by each channel's standard deviation over the global batch")
         mean, variance = moments(x)
         with torch.no_grad():
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)

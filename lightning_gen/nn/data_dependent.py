@@ -29,11 +29,7 @@ class DataDependent(nn.Module):
         """
         if not self.initializing:
             return
-        if world_size() * x[:, 0].numel() == 1:
-            raise UserError(
-                f"data.batch_size: {type(self).__name__} starts from each channel's standard deviation over the first global batch,"
-                " which one number does not have; expected at least 2, got 1"
-            )
+        require_deviation(x, f"{type(self).__name__} starts from each channel's standard deviation over the first global batch")
         self.initialize(x.detach())
 
     def initialize(self, x: Tensor) -> None:
@@ -52,6 +48,17 @@ def initializing(module: nn.Module) -> Iterator[None]:
     finally:
         for layer in layers:
             layer.initializing = False
+
+
+def require_deviation(x: Tensor, use: str) -> None:
+    """Refuse a global batch of x ``(B, C, ...)`` that has one number per channel: its standard deviation is 0.
+
+    Args:
+        x: this process's part.
+        use: what the deviation is for, in words.
+    """
+    if world_size() * x[:, 0].numel() == 1:
+        raise UserError(f"data.batch_size: {use}, which one number does not have; expected at least 2, got 1")
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -96,6 +96,15 @@ def test_batch_normalisation_in_training_uses_the_batch_and_counts_its_log_deter
     torch.testing.assert_close(layer.running_mean, 0.1 * of_x.mean(0))
 
 
+def test_one_number_cannot_be_normalised_in_training():
+    """It would become 0 whatever it was, with a log-determinant of a standard deviation of 0: a likelihood without bounds."""
+    for shape in ((1, 3), (1, 3, 1, 1)):
+        with pytest.raises(UserError, match=r"^data\.batch_size: BatchNormalization .*; expected at least 2, got 1$"):
+            BatchNormalization(3)(torch.randn(shape))
+        assert BatchNormalization(3).eval()(torch.randn(shape))[0].isfinite().all()
+    assert BatchNormalization(3)(torch.randn(1, 3, 1, 2))[0].isfinite().all()
+
+
 def test_before_the_first_step_evaluation_is_finite_and_tame():
     z, log_det = BatchNormalization(2).eval()(torch.randn(4, 2, 3, 3))
     assert z.abs().max() < 10
