@@ -206,7 +206,9 @@ class ODEFlow(Bijection):
                         f"tolerance: {how.solver} cannot keep {how.tolerance:g} in {start[0].dtype} ({error});"
                         " expected a larger tolerance, solver rk4, or trainer.precision 64-true"
                     ) from error
-                path = [values.unsqueeze(0) * torch.nan for values in start]  # so that the loss says so like any other
+                # NaN that gradients pass, so that the loss says so like any other, also where nobody looks at it before the next steps.
+                bad = torch.nan * sum(parameter.sum() for parameter in self.network.parameters())
+                path = [(values + bad).unsqueeze(0) for values in start]
         self.num_evaluations[direction] = count
         return tuple(values[-1] for values in path)
 

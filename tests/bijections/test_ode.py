@@ -271,3 +271,16 @@ def test_a_tolerance_that_cannot_be_kept_is_an_error_of_one_line_and_a_broken_fi
     for how in (Integration(), Integration("dopri5")):
         layer = ODEFlow(Linear(A * torch.nan), how)
         assert all(values.isnan().all() for values in layer(torch.randn(4, 3)))
+
+
+@pytest.mark.parametrize("gradient", ["backpropagation", "adjoint"])
+@pytest.mark.parametrize("solver", ["rk4", "dopri5"])
+def test_what_a_broken_field_gives_can_be_differentiated(solver, gradient):
+    """The flags of a run are read every few steps on an accelerator: until then a loss of NaN is as good as any other."""
+    layer = ODEFlow(MLPField((2,), width=4, num_layers=1), Integration(solver), gradient=gradient)
+    with torch.no_grad():
+        layer.network.field.layers[-1].linear.bias.fill_(torch.nan)
+    z, log_det = layer(torch.randn(3, 2))
+    assert z.isnan().all()
+    (z.sum() + log_det.sum()).backward()
+    assert all(parameter.grad is not None for parameter in layer.parameters())
