@@ -83,13 +83,15 @@ def require_trusted(key: str, class_path: str) -> None:
 def _argument_names(class_path: str) -> list[str]:
     module, _, name = class_path.rpartition(".")
     names: list[str] = []
-    for ancestor in getattr(importlib.import_module(module), name).__mro__:
+    cls = getattr(importlib.import_module(module), name)
+    for ancestor in cls.__mro__:
         parameters = inspect.signature(ancestor.__init__).parameters.values() if "__init__" in vars(ancestor) else []
         names += [parameter.name for parameter in list(parameters)[1:] if parameter.kind is not parameter.VAR_KEYWORD]
         if ancestor in (GenerativeModel, ImageDataModule):
             break
-    linked = {key.rpartition(".")[2] for key in config_files.LINKED}
-    return [name for name in names if name not in linked]
+    group = "model" if issubclass(cls, GenerativeModel) else "data"
+    linked = {key.rpartition(".")[2] for key in config_files.LINKED if key.startswith(f"{group}.")}
+    return [option for option in dict.fromkeys(names) if option not in linked]
 
 
 def _class_names(key: str) -> list[str]:

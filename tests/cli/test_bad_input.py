@@ -28,6 +28,10 @@ def fit_refused(refused, tmp_path):
     [
         (["--model.lerning_rate", "1"], ["model.lerning_rate", "did you mean 'learning_rate'?"]),
         (["--data", "PhotoPatches", "--data.image_size", "16"], ["data.image_size", "unknown option of PhotoPatches; expected one of"]),
+        (
+            ["--data", "MNIST", "--data.grey", "1"],
+            ["one of batch_size, binarization, channels, horizontal_flip, image_size, num_bits, only_"],
+        ),
         (["--trainer.max_epoch", "1"], ["--trainer.max_epoch", "did you mean '--trainer.max_epochs'?"]),
         (["--trainer.max", "1"], ["unknown option --trainer.max"]),
         (["--modle.x", "1"], ["--modle.x", "did you mean '--model.x'?"]),
