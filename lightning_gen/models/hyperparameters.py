@@ -103,3 +103,10 @@ def require_scales(data_shape: Sequence[int], largest: int, **values: int) -> No
     for name, value in values.items():
         if not 0 <= value <= largest:
             raise UserError(f"model.{name}: expected 0 for the usual, or 1 to {largest} for images {[*data_shape]}, got {value}")
+
+
+def require_default(why: str, **values: tuple[Any, Any]) -> None:
+    """Refuse hyperparameters that would change nothing, by name: each value with the default that it has to keep."""
+    for name, (value, default) in values.items():
+        if value != default:
+            raise UserError(f"model.{name}: {why}; expected nothing, got {value}")

@@ -136,6 +136,11 @@ def test_impossible_options_are_refused(options, message):
         FFJORD([1, 4, 4], **(SMALL | options))
 
 
+def test_scales_that_vectors_would_ignore_are_refused():
+    with pytest.raises(UserError, match=r"model\.num_scales: vectors have one scale; expected nothing, got 2"):
+        FFJORD([2], **(VECTOR | {"num_scales": 2}))
+
+
 def test_the_path_of_vectors_goes_on_in_time_from_noise_to_the_decoded_points():
     model, z = built([2], scale=0.6, **(VECTOR | {"num_blocks": 2, "evaluation_num_steps": 32})), torch.randn(5, 2)
     with model.inference():

@@ -99,6 +99,7 @@ def test_it_learns_digits_in_seconds(fit):
         (NSF, [1], {}, r"model\.data_shape: NSF's couplings need at least two numbers, got \[1\]; AutoregressiveNSF takes one"),
         (NSF, [1, 6, 6], {"num_levels": 2}, r"model\.num_levels: expected 0 for the usual, or 1 to 1 for images \[1, 6, 6\], got 2"),
         (NSF, [1, 8, 8], {"num_levels": -1}, r"model\.num_levels: expected 0 for the usual, or 1 to 3 for images .*, got -1"),
+        (NSF, [2], {"num_levels": 1}, r"model\.num_levels: vectors have one level; expected nothing, got 1"),
         (NSF, [2], {"num_steps": 0}, r"model\.num_steps: expected at least 1, got 0"),
         (AutoregressiveNSF, [2], {"width": 0}, r"model\.width: expected at least 1, got 0"),
         (AutoregressiveNSF, [2], {"num_bins": 1}, r"model\.num_bins: expected at least 2, got 1"),

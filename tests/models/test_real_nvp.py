@@ -115,6 +115,15 @@ def test_a_dequantization_that_vectors_would_ignore_is_refused():
         small([2], dequantization="VariationalDequantization")
 
 
+@pytest.mark.parametrize(
+    ("shape", "option", "value"),
+    [([1, 4, 4], "num_couplings", 2), ([2], "num_scales", 1), ([2], "spatial_mask", "half_split")],
+)
+def test_an_option_that_the_data_would_ignore_is_refused(shape, option, value):
+    with pytest.raises(UserError, match=rf"^model\.{option}: (images|vectors) have .*; expected nothing, got {value}$"):
+        small(shape, **{option: value})
+
+
 def test_a_temperature_of_zero_point_five_halves_the_latents():
     warm, cold = (small([1, 4, 4], temperature=temperature) for temperature in (1.0, 0.5))
     noise = IndexedNoise(0, range(3))

@@ -37,7 +37,7 @@ from lightning_gen.images import is_image
 from lightning_gen.models.base import Batch
 from lightning_gen.models.flows.normalizing_flow import NormalizingFlow
 from lightning_gen.models.flows.real_nvp import possible_scales
-from lightning_gen.models.hyperparameters import require_at_least, require_positive, require_scales
+from lightning_gen.models.hyperparameters import require_at_least, require_default, require_positive, require_scales
 from lightning_gen.nn.ode_network import ConvField, MLPField, VectorField
 from lightning_gen.noise import NamedNoise, Noise
 
@@ -97,6 +97,7 @@ class FFJORD(NormalizingFlow):
         require_at_least(1, num_blocks=hparams.num_blocks, num_steps=hparams.num_steps, evaluation_num_steps=hparams.evaluation_num_steps)
         require_positive(tolerance=hparams.tolerance, evaluation_tolerance=hparams.evaluation_tolerance)
         if not is_image(self.data_shape):
+            require_default("vectors have one scale", num_scales=(hparams.num_scales, 0))
             return Chain(self.blocks(self.data_shape, "vector"))
         require_scales(self.data_shape, 1 + halvings(self.data_shape), num_scales=hparams.num_scales)
         self.latent_shapes = {}

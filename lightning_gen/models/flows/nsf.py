@@ -28,7 +28,7 @@ from lightning_gen.bijections.spline import RationalQuadraticSpline
 from lightning_gen.errors import UserError
 from lightning_gen.images import is_image
 from lightning_gen.models.flows.normalizing_flow import NormalizingFlow
-from lightning_gen.models.hyperparameters import require_at_least, require_scales
+from lightning_gen.models.hyperparameters import require_at_least, require_default, require_scales
 from lightning_gen.nn.conditioner import MLPConditioner, WeightNormResNet
 from lightning_gen.nn.conv import resolution_levels
 from lightning_gen.nn.masked import MaskedMLP
@@ -97,6 +97,7 @@ class NSF(SplineFlow):
         if self.data_shape == (1,):
             raise UserError("model.data_shape: NSF's couplings need at least two numbers, got [1]; AutoregressiveNSF takes one")
         if not is_image(self.data_shape):
+            require_default("vectors have one level", num_levels=(self.hparams.num_levels, 0))
             return Chain(self.steps(self.data_shape, "vectors"))
         self.latent_shapes = {}
         levels = self.hparams.num_levels or resolution_levels(self.data_shape)[0]

@@ -28,7 +28,7 @@ from lightning_gen.bijections.transforms import TanhAffine
 from lightning_gen.errors import UserError
 from lightning_gen.images import is_image
 from lightning_gen.models.flows.normalizing_flow import NormalizingFlow
-from lightning_gen.models.hyperparameters import require_at_least, require_scales
+from lightning_gen.models.hyperparameters import require_at_least, require_default, require_scales
 from lightning_gen.nn.conditioner import MLPConditioner, WeightNormResNet
 
 
@@ -72,8 +72,11 @@ class RealNVP(NormalizingFlow):
         require_at_least(1, width=self.hparams.width, num_blocks=self.hparams.num_blocks, num_couplings=self.hparams.num_couplings)
         self.require_two_to_divide()
         if not is_image(self.data_shape):
+            spatial = {"num_scales": (self.hparams.num_scales, 0), "spatial_mask": (self.hparams.spatial_mask, "checkerboard")}
+            require_default("vectors have one scale and alternating masks", **spatial)
             couplings = [self.coupling(self.data_shape, "alternate", flip) for flip in alternate(self.hparams.num_couplings)]
             return Chain([layer for pair in couplings for layer in pair])
+        require_default("images have 3 + 3 couplings at each scale, and 4 at the last", num_couplings=(self.hparams.num_couplings, 8))
         require_scales(self.data_shape, 1 + halvings(self.data_shape, smallest=2), num_scales=self.hparams.num_scales)
         scales = self.hparams.num_scales or possible_scales(self.data_shape)
         self.latent_shapes = {}
