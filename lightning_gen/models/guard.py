@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lightning_gen import distributed
 from lightning_gen.bijections.trace import Trace
-from lightning_gen.errors import NonFiniteLossError
+from lightning_gen.errors import NonFiniteLossError, UserError
 from lightning_gen.noise import RecordedNoise
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _examine(model: GenerativeModel, step: Step, of_gradient: bool) -> tuple[str
             model.seed_generators(model.global_rank)
             noise = RecordedNoise(model.step_noise(batch), draws)
             terms = trace.run(lambda: model.validation_terms(batch, noise))
-    except (RuntimeError, ValueError) as error:  # a matrix of NaN, a device without memory: why the run ended is more important
+    except (RuntimeError, ValueError, UserError) as error:  # a matrix of NaN, no memory, a stiff path: why the run ended is more important
         return f"its layers cannot be looked at: {' '.join(str(error).split())[:100]}", draws, {}
     finally:
         for buffer, before in zip(model.buffers(), buffers, strict=True):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_gen.errors import NonFiniteLossError
+from lightning_gen.errors import NonFiniteLossError, UserError
 from lightning_gen.models import GAN, VAE
 from lightning_gen.models.guard import FiniteGuard
 
@@ -116,3 +116,25 @@ def test_in_a_gan_too_the_layer_that_makes_the_first_bad_value_is_named(tiny, fi
     model.generator.network.layers[1] = NegativeLog()
     with pytest.raises(NonFiniteLossError, match=r"first in layer 'generator\.network\.layers\.1'"):
         fit(model, tiny(), batches=4)
+
+
+class Unrepeatable(VAE):
+    """Its loss becomes NaN, and cannot be computed again to see where."""
+
+    error: type[Exception]
+
+    def training_step(self, batch, batch_idx):
+        terms = {"loss": NAN * next(self.parameters()).sum()}
+        self.log_terms(terms)
+        return terms["loss"]
+
+    def validation_terms(self, batch, noise):
+        raise self.error("no step is small enough")
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ValueError, UserError])
+def test_what_goes_wrong_in_looking_for_the_layer_does_not_hide_why_the_run_ended(error, tiny, fit):
+    model = Unrepeatable([1, 8, 8], latent_dim=2)
+    model.error = error
+    with pytest.raises(NonFiniteLossError, match=r"'loss' became NaN .*\(its layers cannot be looked at: no step is small enough\)"):
+        fit(model, tiny())
