@@ -24,6 +24,9 @@ class FactorOut(Bijection):
         network: the other half to mean and log-scale of the early one, ``(B, 2 C', H, W)``; None for N(0, I) as it is.
     """
 
+    log_scale: Tensor | None = None
+    """By what the last batch's early half was scaled, for those who look for extreme scales."""
+
     def __init__(self, event_shape: tuple[int, ...], rest: Bijection, network: nn.Module | None = None) -> None:
         super().__init__()
         self.event_shape = tuple(event_shape)
@@ -41,6 +44,7 @@ class FactorOut(Bijection):
         log_det = torch.zeros(len(x), device=x.device, dtype=wide(x))
         if self.network is not None:
             mean, log_scale = self.moments(h)
+            self.log_scale = -log_scale.detach()
             early = (early - mean) * torch.exp(-log_scale)
             log_det = -sum_event(log_scale)
         z, term = self.rest(h, context, noise)

@@ -8,9 +8,11 @@ from torch import nn
 
 from lightning_gen.bijections.base import Chain
 from lightning_gen.bijections.coupling import Coupling
+from lightning_gen.bijections.factor_out import FactorOut
 from lightning_gen.bijections.masks import mask
 from lightning_gen.bijections.normalization import ActNorm, BatchNormalization
 from lightning_gen.bijections.scaling import LearnedNormal
+from lightning_gen.bijections.shapes import Flatten
 from lightning_gen.bijections.trace import Trace
 from lightning_gen.bijections.transforms import Affine
 from lightning_gen.nn.conditioner import MLPConditioner
@@ -175,6 +177,17 @@ def test_a_learned_normal_is_shown_with_the_scale_that_the_condition_gives_it(fl
         layer.moments.copy_(torch.tensor([9.0, 9.0, 0.5, 0.0]))
         layer.slope.copy_(torch.tensor([[9.0], [9.0], [2.0], [0.0]]))
     assert traced_scale(layer, torch.ones(2, 2), torch.tensor([[1.0], [-3.0]])) == pytest.approx(5.5)
+
+
+def test_a_split_prior_is_shown_with_the_scale_that_the_other_half_gives_it(float64):
+    says = nn.Conv2d(1, 2, 1)
+    with torch.no_grad():
+        says.weight.copy_(torch.tensor([9.0, 2.0]).view(2, 1, 1, 1))
+        says.bias.copy_(torch.tensor([9.0, 0.5]))
+    trace = Trace(nn.Sequential(FactorOut((1, 1, 2), Flatten((1, 1, 2)), says)))
+    with trace.watching():
+        trace.model(torch.tensor([[[[1.0, -3.0]], [[7.0, 7.0]]]]))
+    assert trace.layers["0"].log_scale == pytest.approx(5.5)
 
 
 def test_the_range_of_a_layer_that_is_used_twice_is_that_of_both_uses():
