@@ -177,6 +177,20 @@ def test_any_flow_takes_it_and_initialises_and_trains_all_of_it():
     assert model.answer_options()["dequantization"] == "variational"
 
 
+def test_averaged_weights_have_a_dequantization_of_their_own():
+    model = perturbed(RealNVP([1, 4, 4], width=4, num_blocks=1, normalization="ActNorm", dequantization=VARIATIONAL), 0.1)
+    images, noise = torch.randint(0, 256, (6, 1, 4, 4), dtype=torch.uint8), IndexedNoise(0, range(6))
+    model.create_ema()
+    values = []
+    for moved in (0.0, 1.0):
+        perturbed(model.dequantization, moved)
+        for weights in ("ema", "live"):
+            with model.inference(weights):
+                values.append(model.log_prob(images, noise=noise))
+    assert torch.equal(values[0], values[2])
+    assert not torch.equal(values[1], values[3])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -7,6 +7,7 @@ import torch
 from bijection_checks import check_bijection, perturbed
 from flow_checks import mass_in_the_plane, mean_log_prob
 
+from lightning_gen.bijections.coupling import Coupling
 from lightning_gen.callbacks.ema import EMA
 from lightning_gen.data.digits import Digits
 from lightning_gen.errors import UserError
@@ -51,6 +52,13 @@ def test_the_scales_are_the_papers():
     assert possible_scales((1, 28, 28)) == 3
     assert possible_scales((1, 8, 8)) == 2
     assert small([3, 32, 32]).latent_shapes == {"z_1": (6, 16, 16), "z_2": (12, 8, 8), "z_3": (24, 4, 4), "z_4": (24, 4, 4)}
+
+
+def test_each_scale_has_the_papers_couplings_and_twice_the_width_of_the_one_before():
+    """Three of pixels and three of channels, which see the squeezed image at the next scale's width; at the last scale four of pixels."""
+    networks = [layer.network for layer in small([1, 8, 8]).modules() if isinstance(layer, Coupling)]
+    widths = [(network.first.in_channels, network.first.out_channels) for network in networks]
+    assert widths == [(1, 4)] * 3 + [(4, 8)] * 3 + [(2, 8)] * 4
 
 
 def test_a_density_of_pairs_integrates_to_one(float64):

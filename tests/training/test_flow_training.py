@@ -4,27 +4,37 @@ import pytest
 import torch
 from training_runs import Recipe, largest_difference, train, weights_after
 
-from lightning_gen.models import Glow
+from lightning_gen.models import MAF, Glow
 from lightning_gen.nn import data_dependent
 
 FLOAT64 = {"precision": "64-true"}
 ARGUMENTS = {"num_steps": 2, "width": 4, "num_classes": 4, "conditional": True}
 
 
-class PlainGlow(Glow):
-    """Moved by its gradients as they are: Adamax divides by their size, and some vanish at the start but for rounding."""
+class Plain:
+    """Moved by its gradients as they are: Adam divides by their size, and some vanish at the start but for rounding."""
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.trained_parameters(), lr=self.hparams.learning_rate)
 
 
+class PlainGlow(Plain, Glow):
+    """Initialised by the first batch."""
+
+
+class PlainMAF(Plain, MAF):
+    """With statistics of every batch, in its loss, in its gradients and in its buffers."""
+
+
 GLOW = Recipe(PlainGlow, ARGUMENTS | {"learning_rate": 0.1}, noise="indexed")
+NORMALIZED = Recipe(PlainMAF, {"num_layers": 2, "hidden": [8], "alpha": 0.05, "learning_rate": 0.1}, noise="indexed")
 
 
+@pytest.mark.parametrize("recipe", [GLOW, NORMALIZED], ids=["Glow", "MAF"])
 @pytest.mark.parametrize("steps", [1, 2])
-def test_two_processes_equal_one(steps, pool):
-    (alone,) = pool(weights_after, GLOW, steps * 16, FLOAT64)
-    first, second = pool(weights_after, GLOW, steps * 16, FLOAT64, world_size=2)
+def test_two_processes_equal_one(steps, recipe, pool):
+    (alone,) = pool(weights_after, recipe, steps * 16, FLOAT64)
+    first, second = pool(weights_after, recipe, steps * 16, FLOAT64, world_size=2)
     assert largest_difference(alone, first) < 1e-12
     assert largest_difference(first, second) == 0
 
