@@ -1,4 +1,4 @@
-"""``lightning-gen demo``: models of three families, trained, scored beside their untrained networks, and ranked, without any download."""
+"""``lightning-gen demo``: models of every family, trained, scored beside their untrained networks, and ranked, without any download."""
 
 import json
 import pathlib
@@ -33,11 +33,12 @@ def require_output(out, folder):
     """The leaderboard, and files that exist, are all named."""
     assert "VAE" in out
     assert "MAF" in out
+    assert "MADE" in out
     assert "DCGAN" in out
     assert "FD(digits-cnn)" in out
     runs = re.findall(r"^run folder: +(.+)$", out, flags=re.MULTILINE)
     sheets = re.findall(r"^sample sheet: +(.+)$", out, flags=re.MULTILINE)
-    assert len(runs) == len(sheets) == 4
+    assert len(runs) == len(sheets) == 5
     for run in map(pathlib.Path, runs):
         assert run.is_relative_to(folder)
         assert (run / "checkpoints" / "last.ckpt").is_file()
@@ -76,7 +77,7 @@ def small_configs(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("small_configs")
-def test_a_small_demo_ranks_four_models_and_names_their_files(capsys, tmp_path):
+def test_a_small_demo_ranks_five_models_and_names_their_files(capsys, tmp_path):
     code, out = run_demo(capsys, tmp_path / "runs")
     assert code == 0
     require_output(out, tmp_path / "runs")
@@ -84,6 +85,7 @@ def test_a_small_demo_ranks_four_models_and_names_their_files(capsys, tmp_path):
     require_margins(found["VAE"], distance=3, classifier=2, bits=0.3)
     require_margins(found["VampPriorVAE"], distance=3, classifier=2, bits=0.3)
     require_margins(found["MAF"], distance=2, classifier=1.2, bits=1)
+    require_margins(found["MADE"], distance=2, classifier=1.2, bits=1)
     require_margins(found["DCGAN"], distance=2, classifier=1.1, bits=0)
 
 
@@ -94,8 +96,8 @@ def test_the_demo_beats_the_untrained_networks_by_far(capsys, tmp_path):
     require_output(out, tmp_path / "runs")
     found = scores(tmp_path / "runs")
     assert "bits/dim" in found["VAE"]["best"]
-    # An untrained flow samples noise that has passed through random masks, which looks less wrong to a classifier than a grey sheet does.
-    margins = {"MAF": (5, 2, 2.5)}
+    # What an untrained flow or MADE samples is noise, which looks less wrong to a classifier than a grey sheet does.
+    margins = {"MAF": (5, 2, 2.5), "MADE": (5, 2, 1.5)}
     for name, kinds in found.items():
         assert kinds.keys() == {"untrained", "best", "last"}
         require_margins(kinds, *margins.get(name, (5, 2, 0.3)))
