@@ -126,6 +126,19 @@ def test_the_importance_weighted_estimate_is_of_the_mass_whatever_the_dequantiza
             assert abs(many.exp() - expected) < 4 * weights.std() / 100**0.5
 
 
+def test_of_several_draws_the_weights_are_averaged_and_not_their_logarithms():
+    """The mean of k weights has the mass for its expectation at every k; their geometric mean is too small."""
+    model = perturbed(MixtureCDFFlow(list(TWO_PIXELS), 2, [6], num_bits=1), 0.8).eval()
+    count = 2000
+    repeated = images_of([[0, 1]], TWO_PIXELS, 1).expand(count, -1, -1, -1)
+    with torch.no_grad():
+        (mass,) = mass_by_integration(model, repeated[:1])
+        single, of_four = (model.log_prob(repeated, noise=IndexedNoise(0, range(count)), num_samples=k) for k in (1, 4))
+    assert single.std() > 0.5, "weights differ enough to tell"
+    assert abs(of_four.exp().mean() - mass) < 4 * of_four.exp().std() / count**0.5
+    assert of_four.mean() > single.mean() + 0.1
+
+
 HISTOGRAM = [0.1, 0.4, 0.2, 0.3]
 ONE_PIXEL = {"class_path": "VariationalDequantization", "num_couplings": 0, "context_width": 8, "context_blocks": 0}
 
