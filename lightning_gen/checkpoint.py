@@ -117,6 +117,7 @@ def init_from(model: GenerativeModel, path: Path) -> tuple[list[str], list[str],
     missing = [name for name in ours if name not in matched]
     # Weights that were trained must not be overwritten by a data-dependent initialisation, which others still need.
     model.data_initialized = not any(name.startswith(model.data_dependent) for name in missing)
+    model.warm_weights = frozenset(matched)
     before = content[CHECKPOINT_KEY]
     model.warm_start_images = before["images_seen"] + before["warm_start_images"]
     return matched, missing, [name for name in theirs if name not in matched]

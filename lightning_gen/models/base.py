@@ -79,6 +79,7 @@ class GenerativeModel(pl.LightningModule):
         self._clock: float | None = None
         self.ema: nn.ModuleDict | None = None
         self.training_seed, self.data_initialized = 0, False
+        self.warm_weights: frozenset[str] = frozenset()
         self.training_noise: Literal["step", "indexed"] = "step"
         self.data_spec: Spec | None = None
         self.guard = FiniteGuard()
@@ -90,7 +91,7 @@ class GenerativeModel(pl.LightningModule):
         """Data-dependent initialisation (ActNorm, weight normalisation, codebooks) on the first training batch.
 
         Runs once per training, on every rank, before the first step, and is skipped on resume. Statistics have to be reduced over
-        ranks (:func:`lightning_gen.distributed.global_mean`).
+        ranks (:func:`lightning_gen.distributed.global_mean`). Layers whose weights a warm start has brought (``warm_weights``) stay.
         """
 
     def answer_options(self) -> dict[str, Any]:

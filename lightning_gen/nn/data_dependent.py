@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -38,9 +38,15 @@ class DataDependent(nn.Module):
 
 
 @contextlib.contextmanager
-def initializing(module: nn.Module) -> Iterator[None]:
-    """Every :class:`DataDependent` layer of ``module`` sets its weights from what passes through it; layer by layer in one forward pass."""
-    layers = [layer for layer in module.modules() if isinstance(layer, DataDependent)]
+def initializing(module: nn.Module, kept: Collection[str] = ()) -> Iterator[None]:
+    """Every :class:`DataDependent` layer of ``module`` sets its weights from what passes through it; layer by layer in one forward pass.
+
+    Args:
+        module: whose layers.
+        kept: names of weights in it that are good already; layers that have no others stay as they are.
+    """
+    found = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, DataDependent)]
+    layers = [layer for name, layer in found if not kept or any(own not in kept for own, _ in layer.named_parameters(name))]
     for layer in layers:
         layer.initializing = True
     try:

@@ -8,6 +8,7 @@ from lightning_gen.callbacks.budget import Budget
 from lightning_gen.callbacks.checkpoints import Checkpoints
 from lightning_gen.checkpoint import init_from
 from lightning_gen.distributed import global_mean, global_sum
+from lightning_gen.models import Glow
 
 
 class Centred(Scalar):
@@ -76,6 +77,21 @@ def test_it_is_skipped_after_init_from(pool, tmp_path):
     trainer.fit(target, datamodule=Small(seed=4))
     assert (target.images_seen, target.calls) == (32, 0)
     assert target.center == source.model.center != 0
+
+
+def test_what_init_from_brings_stays_where_other_layers_still_need_it(tmp_path):
+    """A flow that goes on with a learned dequantization: that one is initialised, and what was trained is not standardised anew."""
+    source = train(Recipe(Glow, {"width": 4, "num_steps": 1, "learning_rate": 0.1}), 1, 64)
+    source.trainer.save_checkpoint(tmp_path / "source.ckpt")
+    arguments = {"dequantization": {"class_path": "VariationalDequantization", "width": 4, "num_blocks": 1, "num_heads": 0}}
+    target = Recipe(Glow, {"width": 4, "num_steps": 1, "learning_rate": 1e-300} | arguments).build(Small(seed=4))
+    init_from(target, tmp_path / "source.ckpt")
+    new_trainer(target, 1, [Budget(16)]).fit(target, datamodule=Small(seed=4))
+    brought = source.model.state_dict()
+    assert all(torch.equal(tensor, target.state_dict()[name]) for name, tensor in brought.items())
+    shifts = [tensor for name, tensor in target.dequantization.named_parameters() if name.endswith("shift")]
+    assert shifts
+    assert all(shift.any() for shift in shifts)
 
 
 def means(rank, world_size):

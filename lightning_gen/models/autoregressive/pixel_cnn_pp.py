@@ -63,7 +63,7 @@ class PixelCNNPP(AutoregressiveModel):
 
     def initialize_from_data(self, batch: Batch, noise: Noise) -> None:
         """The normalised weights get their scales from the first global batch, layer by layer."""
-        with initializing(self.distribution.network):
+        with initializing(self, self.warm_weights):
             self.negative_log_likelihood(batch)
 
     def learning_rate_factor(self) -> float:

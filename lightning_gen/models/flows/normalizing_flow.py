@@ -96,7 +96,7 @@ class NormalizingFlow(GenerativeModel, SamplesFromNoise):
     def initialize_from_data(self, batch: Batch, noise: Noise) -> None:
         """Layers that are initialised from data, where there are any, see the first global batch, one after the other."""
         if any(isinstance(layer, DataDependent) for layer in self.modules()):
-            with initializing(self):
+            with initializing(self, self.warm_weights):
                 self.negative_log_likelihood(batch, noise)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
