@@ -73,7 +73,7 @@ class CausalNetwork(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} has to implement forward")
 
     def init_state(self, x: Tensor, context: Tensor | None = None) -> Any:
-        """What is remembered before the first step.
+        """What is remembered before the first step, for one draw: it keeps what it has computed from the weights, which may not change.
 
         Args:
             x: the inputs ``(B, F G, H, W)`` as they are before anything is known, of which only shape, type and device matter.
