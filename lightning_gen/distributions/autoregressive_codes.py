@@ -17,7 +17,7 @@ from lightning_gen.registry import ClassSpec, build
 class AutoregressiveCodePrior(CodePrior):
     r"""Every code given those before it, :math:`P(c) = \prod_t P(c_t | c_{<t})`, by any causal network.
 
-    Networks start as they are built: codes exist only once the autoencoder is trained, so PixelCNN++'s has no start from the first batch here.
+    Networks start as they are built: codes exist only once the autoencoder is trained, so PixelCNN++'s has no start from a batch here.
 
     Args:
         code_shape: ``(H, W)``, or ``(n,)`` for a row of codes.
