@@ -16,6 +16,7 @@ CODES = Places((5, 6), groups=1, in_features=5, num_parameters=6, context_featur
 CASES = {
     "grey": (GREY, {"width": 8, "num_blocks": 2, "head_width": 16}),
     "colours": (COLOUR, {"width": 24, "num_blocks": 2, "head_width": 24, "first_kernel_size": 3}),
+    "blocks of single pixels": (COLOUR, {"width": 6, "num_blocks": 1, "head_width": 12, "kernel_size": 1}),
     "codes and a context, dilated": (CODES, {"width": 12, "num_blocks": 3, "head_width": 24, "kernel_size": 5, "dilations": [1, 2]}),
 }
 

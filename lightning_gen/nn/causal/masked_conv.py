@@ -181,6 +181,8 @@ class MaskedConvSteps:
 
     def start_row(self, added: Tensor | None = None) -> None:
         """Begin the next row; what is added ``(B, out_channels, columns)`` reaches every colour of the row."""
+        if self.rows is None and added is None:
+            return  # the bias alone, as in every row
         conv = self.conv
         total = conv.bias[:, None] if added is None else added + conv.bias[:, None]
         if self.rows is not None:
