@@ -5,6 +5,7 @@ import torch
 from causal_checks import check_causal, check_samples, check_steps
 
 from lightning_gen.distributions.pixels.categorical import Categorical
+from lightning_gen.errors import UserError
 from lightning_gen.nn.causal.base import Places, generation_order
 from lightning_gen.nn.causal.made import MADENetwork
 
@@ -49,3 +50,9 @@ def test_orders_visit_every_place_once_and_the_colours_of_a_pixel_together():
         assert torch.equal(order.view(-1, 3) % 3, torch.arange(3).expand(6, 3))
     assert generation_order("diagonal", Places((3, 3), 1, 1, 1)).tolist() == [0, 1, 3, 2, 4, 6, 5, 7, 8]
     assert not torch.equal(generation_order("random", COLOUR, 0), generation_order("random", COLOUR, 1))
+
+
+@pytest.mark.parametrize("order", ["raster", "diagonal"])
+def test_a_seed_of_an_order_that_has_none_is_refused(order):
+    with pytest.raises(UserError, match=rf"order_seed: the {order} order has none; expected nothing, got 3"):
+        MADENetwork(GREY, order=order, order_seed=3)

@@ -106,7 +106,7 @@ def generation_order(name: str, places: Places, seed: int = 0) -> Tensor:
     wherever the seed says; the groups of a pixel stay together.
 
     Raises:
-        UserError: the name is none of these.
+        UserError: the name is none of these, or a seed of an order that has none.
     """
     rows, columns = places.grid
     pixels = torch.arange(rows * columns)
@@ -116,4 +116,6 @@ def generation_order(name: str, places: Places, seed: int = 0) -> Tensor:
         pixels = torch.randperm(len(pixels), generator=torch.Generator().manual_seed(seed))
     elif name != "raster":
         raise UserError(f"order: expected raster, diagonal or random, got {name!r}")
+    if seed and name != "random":
+        raise UserError(f"order_seed: the {name} order has none; expected nothing, got {seed}")
     return (pixels[:, None] * places.groups + torch.arange(places.groups)).flatten()
