@@ -129,3 +129,19 @@ def test_a_pixel_is_one_place_with_the_papers_number_of_parameters():
 def test_no_components_are_refused():
     with pytest.raises(UserError, match=r"model\.output\.num_components: expected at least 1, got 0"):
         DiscretizedLogisticMixture(1, 8, num_components=0)
+
+
+@pytest.mark.parametrize("floor", [-1000.0, 41.0, float("nan")])
+def test_a_floor_of_the_scales_whose_exponential_is_not_finite_is_refused(floor):
+    with pytest.raises(UserError, match=rf"model\.output\.min_log_scale: expected -40 to 40, got {floor}"):
+        DiscretizedLogisticMixture(1, 8, min_log_scale=floor)
+
+
+def test_masses_and_gradients_are_finite_at_the_smallest_scale_that_there_can_be():
+    pixels = DiscretizedLogisticMixture(1, 8, num_components=2, min_log_scale=-40.0)
+    parts = [torch.full((size, 2), value) for size, value in zip(pixels.sizes, (0.0, 0.3, -1000.0, 0.5), strict=True)]
+    parameters = torch.cat(parts).view(1, -1, 1, 1).repeat(5, 1, 1, 1).requires_grad_()
+    log_prob = pixels.log_prob(parameters, torch.tensor([0, 1, 128, 254, 255]).view(-1, 1, 1, 1))
+    log_prob.sum().backward()
+    assert log_prob.isfinite().all()
+    assert parameters.grad.isfinite().all()

@@ -14,7 +14,7 @@ from lightning_gen.distributions.pixels.categorical import draw_category
 from lightning_gen.errors import UserError
 
 MAX_LOG_SCALE = 40.0
-"""Ceiling of log s, beyond which there is nothing but the two outermost levels: an exponential must stay finite."""
+"""Ceiling of log s, beyond which there is nothing but the two outermost levels: an exponential must stay finite, of -log s likewise."""
 
 
 class Mixture(NamedTuple):
@@ -59,6 +59,8 @@ class DiscretizedLogisticMixture(PixelDistribution):
         super().__init__(channels, num_bits)
         if num_components < 1:
             raise UserError(f"model.output.num_components: expected at least 1, got {num_components}")
+        if not -MAX_LOG_SCALE <= min_log_scale <= MAX_LOG_SCALE:
+            raise UserError(f"model.output.min_log_scale: expected {-MAX_LOG_SCALE:g} to {MAX_LOG_SCALE:g}, got {min_log_scale}")
         self.num_components = num_components
         self.min_log_scale = min_log_scale
         self.sizes = [1, channels, channels, channels * (channels - 1) // 2]
