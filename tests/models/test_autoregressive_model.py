@@ -1,5 +1,8 @@
 """Every autoregressive model of grey images and of colours: an exact distribution, samples that follow it, and completions."""
 
+import inspect
+import sys
+
 import pytest
 import torch
 from autoregressive_checks import check_completion, check_mass, check_samples_follow_the_likelihood
@@ -13,6 +16,7 @@ from lightning_gen.models import (
     GatedPixelCNN,
     ImageTransformer,
     PixelCNN,
+    PixelCNNPP,
     RowLSTM,
     WaveNet,
 )
@@ -44,6 +48,25 @@ OPTIONS = {
     PixelCNN: {"num_blocks": 2, "dilations": [2, 1]},
     WaveNet: {"dilations": [1, 2, 4], "coordinates": False},
 }
+OF_NETWORKS = {
+    "activation": "silu",
+    "coordinates": False,
+    "dilations": [2, 1],
+    "dropout": 0.25,
+    "first_kernel_size": 5,
+    "head_width": 9,
+    "hidden": [11],
+    "hidden_size": 5,
+    "kernel_size": 7,
+    "num_blocks": 2,
+    "num_heads": 3,
+    "num_layers": 3,
+    "order": "random",
+    "order_seed": 3,
+    "skip_width": 5,
+    "width": 12,
+}
+"""A value of each option of a network, which is no model's default."""
 every_model = pytest.mark.parametrize("model", SIZES)
 
 
@@ -92,6 +115,20 @@ def test_completions_of_what_makes_no_sense_are_refused():
     ]:
         with pytest.raises(UserError, match=words):
             model.complete(image, mask, noise)
+
+
+@pytest.mark.parametrize("model", [*(model for model in SIZES if model is not FVSBN), PixelCNNPP])
+def test_a_network_is_given_all_of_its_options(model, monkeypatch):
+    kind, given = type(model([1, 4, 4], **SIZES.get(model, {"width": 2})).distribution.network), {}
+    options = {name: OF_NETWORKS[name] for name in inspect.signature(kind).parameters if name != "places"}
+
+    def build(places, **own):
+        given.update(own)
+        return kind(places, **own)
+
+    monkeypatch.setattr(sys.modules[model.__module__], kind.__name__, build)
+    model([1, 4, 4], **options)
+    assert given == options
 
 
 def test_somebody_is_told_of_every_place_that_is_drawn():
