@@ -13,16 +13,15 @@ from lightning_gen import images as pixels
 from lightning_gen.distributions.causal import CausalDistribution
 from lightning_gen.distributions.pixels.base import PixelDistribution
 from lightning_gen.errors import UserError
-from lightning_gen.models.base import Batch, GenerativeModel
-from lightning_gen.models.hyperparameters import require_schedule
-from lightning_gen.models.sampling import SamplesFromNoise
+from lightning_gen.models.base import Batch
+from lightning_gen.models.maximum_likelihood import MaximumLikelihoodModel
 from lightning_gen.nn.base import LabelEmbedding
 from lightning_gen.nn.causal.base import CausalNetwork, Places
 from lightning_gen.noise import Noise
 from lightning_gen.registry import ClassSpec, build
 
 
-class AutoregressiveModel(GenerativeModel, SamplesFromNoise):
+class AutoregressiveModel(MaximumLikelihoodModel):
     r"""A product of conditional distributions, one for each place of an image in a fixed order.
 
     .. math:: \log P(x) = \sum_t \log P(x_t | x_{<t})
@@ -30,37 +29,20 @@ class AutoregressiveModel(GenerativeModel, SamplesFromNoise):
     A paper is a causal network: it implements :meth:`build_network`.
 
     Args:
-        data_shape: as for every :class:`GenerativeModel`; images.
+        data_shape: images.
         output: distribution of a pixel, a spec of a :class:`~lightning_gen.distributions.pixels.base.PixelDistribution`.
-        learning_rate: the optimiser's.
-        weight_decay: the optimiser's.
-        warmup_images: the learning rate rises linearly from 0 over so many images.
-        decay_images: it falls linearly to zero at so many images; 0 for a constant rate.
-        **data: the rest of what describes the data, and ``conditional``, as for every :class:`GenerativeModel`.
+        **options: as for every :class:`MaximumLikelihoodModel`.
     """
 
     family = "autoregressive"
     density = "explicit exact"
     averaged_networks = ("distribution", "embedding")
     takes_labels = True
-    """Whether the network can be given labels."""
 
-    def __init__(
-        self,
-        data_shape: list[int],
-        output: ClassSpec | str = "Categorical",
-        learning_rate: float = 1e-3,
-        weight_decay: float = 0.0,
-        warmup_images: int = 0,
-        decay_images: int = 0,
-        **data: Any,
-    ) -> None:
-        super().__init__(data_shape, **data)
-        require_schedule(learning_rate, weight_decay, warmup_images, decay_images)
+    def __init__(self, data_shape: list[int], output: ClassSpec | str = "Categorical", **options: Any) -> None:
+        super().__init__(data_shape, **options)
         if not pixels.is_image(self.data_shape):
             raise UserError(f"model.data_shape: {type(self).__name__} needs images, got {list(data_shape)}")
-        if self.conditional and not self.takes_labels:
-            raise UserError(f"model.conditional: {type(self).__name__} takes no labels; expected false")
         channels, height, width = self.data_shape
         output_pixels = build(output, PixelDistribution, "model.output", channels=channels, num_bits=self.num_bits)
         self.embedding = LabelEmbedding(self.label_kind)
@@ -78,30 +60,14 @@ class AutoregressiveModel(GenerativeModel, SamplesFromNoise):
         """What computes the parameters of each factor."""
         raise NotImplementedError(f"{type(self).__name__} has to implement build_network")
 
-    def context(self, labels: Tensor | None) -> Tensor | None:
-        """What the network is given of the labels."""
-        return None if labels is None else self.embedding(labels)
-
     # Training.
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        terms = self.negative_log_likelihood(batch)
-        self.log_terms(terms)
-        return terms["loss"]
-
-    def negative_log_likelihood(self, batch: Batch) -> dict[str, Tensor]:
-        """The loss in nats per dimension, so that clipping means the same at every size; nats per image and bits/dim."""
+    def negative_log_likelihood(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
+        """The loss in nats per dimension; nats per image and bits/dim. No noise is in it."""
         levels = pixels.to_levels(batch[0], self.num_bits).long()
         log_prob = self.distribution.log_prob(levels, self.context(self.labels_of(batch))).mean()
         bits_per_dim = pixels.bits_per_dim(log_prob.detach(), self.data_shape)
         return {"loss": -log_prob / math.prod(self.data_shape), "nats": -log_prob.detach(), "bits_per_dim": bits_per_dim}
-
-    def validation_terms(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
-        """The terms of the loss on a batch."""
-        return self.negative_log_likelihood(batch)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.trained_parameters(), lr=self.hparams.learning_rate, weight_decay=self.hparams.weight_decay)
 
     def compile_networks(self) -> None:
         """Compile what maps images to parameters; the steps of sampling are too small to gain."""

@@ -18,12 +18,9 @@ from typing import Any
 import torch
 
 from lightning_gen.models.autoregressive.autoregressive_model import AutoregressiveModel
-from lightning_gen.models.base import Batch
 from lightning_gen.models.hyperparameters import require_at_least
 from lightning_gen.nn.causal.base import Places
 from lightning_gen.nn.causal.pixel_cnn_pp import PixelCNNPPNetwork
-from lightning_gen.nn.data_dependent import initializing
-from lightning_gen.noise import Noise
 from lightning_gen.registry import ClassSpec
 
 
@@ -56,15 +53,10 @@ class PixelCNNPP(AutoregressiveModel):
         **options: Any,
     ) -> None:
         require_at_least(0, half_life_images=half_life_images)
-        super().__init__(data_shape, output, learning_rate, **options)
+        super().__init__(data_shape, output, learning_rate=learning_rate, **options)
 
     def build_network(self, places: Places) -> PixelCNNPPNetwork:
         return PixelCNNPPNetwork(places, **{name: self.hparams[name] for name in ("width", "num_blocks", "dropout")})
-
-    def initialize_from_data(self, batch: Batch, noise: Noise) -> None:
-        """The normalised weights get their scales from the first global batch, layer by layer."""
-        with initializing(self, self.warm_weights):
-            self.negative_log_likelihood(batch)
 
     def learning_rate_factor(self) -> float:
         """That of every model, with the exponential decay."""

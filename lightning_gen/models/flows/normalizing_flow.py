@@ -14,12 +14,10 @@ from lightning_gen.bijections.normalization import BatchNormalization
 from lightning_gen.distributions.base import LatentDistribution
 from lightning_gen.distributions.normal import DiagonalNormal
 from lightning_gen.errors import UserError
-from lightning_gen.models.base import Batch, GenerativeModel
+from lightning_gen.models.base import Batch
 from lightning_gen.models.flows.dequantization import Dequantization, NoDequantization
-from lightning_gen.models.hyperparameters import require_schedule
-from lightning_gen.models.sampling import SamplesFromNoise
+from lightning_gen.models.maximum_likelihood import MaximumLikelihoodModel
 from lightning_gen.nn.base import LabelEmbedding
-from lightning_gen.nn.data_dependent import DataDependent, initializing
 from lightning_gen.noise import NamedNoise, Noise
 from lightning_gen.registry import ClassSpec, as_spec, build, class_path
 
@@ -27,7 +25,7 @@ USES = 8
 """Graphs that one network may need: for training and evaluation, and the sizes of their batches."""
 
 
-class NormalizingFlow(GenerativeModel, SamplesFromNoise):
+class NormalizingFlow(MaximumLikelihoodModel):
     r"""An invertible map f from dequantized images y to noise z of the same size, trained by maximum likelihood.
 
     .. math:: \log p(y) = \log p_z(f(y)) + \log\left|\det \frac{\partial f}{\partial y}\right|
@@ -36,14 +34,10 @@ class NormalizingFlow(GenerativeModel, SamplesFromNoise):
     more draws of the noise that is added; of vectors the exact log-density.
 
     Args:
-        data_shape: as for every :class:`GenerativeModel`.
+        data_shape: as for every :class:`MaximumLikelihoodModel`.
         dequantization: of images, a spec of a :class:`~lightning_gen.models.flows.dequantization.Dequantization`; vectors need none.
         temperature: samples are decoded from z of the prior times this; 1 samples the model, less its more likely images.
-        learning_rate: the optimiser's.
-        weight_decay: the optimiser's, on all parameters for which a paper has no penalty of its own (its L2 penalty).
-        warmup_images: the learning rate rises linearly from 0 over so many images.
-        decay_images: it falls linearly to zero at so many images; 0 for a constant rate.
-        **data: the rest of what describes the data, and ``conditional``, as for every :class:`GenerativeModel`.
+        **options: the rest, as for every :class:`MaximumLikelihoodModel`.
     """
 
     family = "flow"
@@ -51,24 +45,16 @@ class NormalizingFlow(GenerativeModel, SamplesFromNoise):
     averaged_networks: tuple[str, ...] = ("bijection", "dequantization", "embedding")
     data_dependent = ("bijection", "dequantization")
     takes_labels = False
-    """Whether the paper has a class-conditional form."""
 
     def __init__(
         self,
         data_shape: list[int],
         dequantization: ClassSpec | str = "UniformDequantization",
         temperature: float = 1.0,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 0.0,
-        warmup_images: int = 0,
-        decay_images: int = 0,
-        **data: Any,
+        **options: Any,
     ) -> None:
-        super().__init__(data_shape, **data)
+        super().__init__(data_shape, **options)
         self.set_temperature(temperature)
-        require_schedule(learning_rate, weight_decay, warmup_images, decay_images)
-        if self.conditional and not self.takes_labels:
-            raise UserError(f"model.conditional: {type(self).__name__} takes no labels; expected false")
         self.latent_shapes: dict[str, tuple[int, ...]] = {"z": (math.prod(self.data_shape),)}
         spec = as_spec(dequantization, "model.dequantization")
         if not pixels.is_image(self.data_shape):
@@ -87,22 +73,7 @@ class NormalizingFlow(GenerativeModel, SamplesFromNoise):
         """The noise that the bijection maps to."""
         return DiagonalNormal.standard()
 
-    def context(self, labels: Tensor | None) -> Tensor | None:
-        """What the bijection is given of the labels."""
-        return None if labels is None else self.embedding(labels)
-
     # Training.
-
-    def initialize_from_data(self, batch: Batch, noise: Noise) -> None:
-        """Layers that are initialised from data, where there are any, see the first global batch, one after the other."""
-        if any(isinstance(layer, DataDependent) for layer in self.modules()):
-            with initializing(self, self.warm_weights):
-                self.negative_log_likelihood(batch, noise)
-
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        terms = self.negative_log_likelihood(batch, self.step_noise(batch))
-        self.log_terms(terms)
-        return terms["loss"]
 
     def negative_log_likelihood(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         """The loss in nats per dimension, so that clipping means the same at every size, and its terms in nats per image."""
@@ -114,13 +85,6 @@ class NormalizingFlow(GenerativeModel, SamplesFromNoise):
         if not pixels.is_image(self.data_shape):
             return terms
         return terms | {"bits_per_dim": pixels.bits_per_dim(log_prob.detach() + self.cell_log_volume, self.data_shape)}
-
-    def validation_terms(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
-        """The terms of the loss on a batch."""
-        return self.negative_log_likelihood(batch, noise)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.trained_parameters(), lr=self.hparams.learning_rate, weight_decay=self.hparams.weight_decay)
 
     def update_ema(self, decay: float) -> None:
         """Also let the averages' batch normalisation follow the batch: the running means of other weights would make another density."""
