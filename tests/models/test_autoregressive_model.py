@@ -115,6 +115,8 @@ def test_completions_of_what_makes_no_sense_are_refused():
     ]:
         with pytest.raises(UserError, match=words):
             model.complete(image, mask, noise)
+    with pytest.raises(UserError, match="noise: expected one for each of the 2 images, got 3"):
+        model.complete(images, hidden, IndexedNoise(0, range(3)))
 
 
 @pytest.mark.parametrize("model", [*(model for model in SIZES if model is not FVSBN), PixelCNNPP])

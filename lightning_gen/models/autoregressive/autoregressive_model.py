@@ -105,6 +105,9 @@ class AutoregressiveModel(MaximumLikelihoodModel):
             UserError: images or mask are not of this form.
         """
         mask = self.mask_for(images, hidden)
+        for name, count in {"noise": len(noise), "labels": len(images) if labels is None else len(labels)}.items():
+            if count != len(images):
+                raise UserError(f"{name}: expected one for each of the {len(images)} images, got {count}")
         return self.draw_levels(noise, labels, pixels.to_levels(images, self.num_bits).long(), mask)
 
     def mask_for(self, images: Tensor, hidden: Tensor) -> Tensor:
