@@ -1,9 +1,10 @@
 r"""PixelCNN (van den Oord, Kalchbrenner & Kavukcuoglu, 2016, arXiv:1601.06759, Sections 3.4 and 5).
 
-Implemented: a 7x7 convolution with mask A, residual blocks with mask B, two 1x1 layers with mask B, colours of a pixel one after the other
-through groups of features in every layer, dilated blocks as an option. Not implemented: the multi-scale model. Deviations: Adam where the
-paper has RMSProp; the last layer starts at zero; widths are multiples of the colours (129 and 1023 for the paper's 128 and 1024); labels,
-which the paper's model does not take, are added to what the first layer gives.
+Implemented: a 7x7 convolution with mask A, residual blocks with mask B, two 1x1 layers with mask B, the second of which gives the
+parameters (of the paper's two ways to read its Table 1 the smaller), colours of a pixel one after the other through groups of features in
+every layer, dilated blocks as an option. Not implemented: the multi-scale model. Deviations: Adam where the paper has RMSProp; the last
+layer starts at zero; widths are multiples of the colours (129 and 1023 for the paper's 128 and 1024); labels, which the paper's model does
+not take, are added to what the first layer gives.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 r"""Row LSTM and Diagonal BiLSTM, the two PixelRNNs (van den Oord, Kalchbrenner & Kavukcuoglu, 2016, arXiv:1601.06759).
 
 Implemented: the masked 7 x 7 layer; LSTM layers from 2 h features to h and back, with residual connections; the input masked by colour, the
-state not masked; both LSTMs of a diagonal layer, the one from the right a row lower; two 1 x 1 layers; RMSProp in batches of 16. Not
-implemented: skip connections from each layer to the output, the multi-scale network. Deviations: labels may shift the gates of every layer;
-any distribution of a pixel where the paper has a softmax or, for binary images, a Bernoulli; the diagonal layers have one empty column
-right of the image, since as the paper describes them most pixels of a row would not see the last pixel of the row above (the first layer
-leaves out the pixel itself, and there is no later one in that row to pass it on).
+state not masked; both LSTMs of a diagonal layer, the one from the right a row lower; two 1 x 1 layers and a third that gives the
+parameters; RMSProp in batches of 16. Not implemented: skip connections from each layer to the output, the multi-scale network. Deviations:
+labels may shift the gates of every layer; any distribution of a pixel where the paper has a softmax or, for binary images, a Bernoulli; the
+diagonal layers have one empty column right of the image, since as the paper describes them most pixels of a row would not see the last
+pixel of the row above (the first layer leaves out the pixel itself, and there is no later one in that row to pass it on).
 """
 
 from __future__ import annotations
