@@ -178,6 +178,29 @@ class NamedNoise(Noise):
         return self.source.uniform(f"{self.prefix}/{name}", shape)
 
 
+class PartOfNoise(Noise):
+    """The noise of some items of a batch: the rows that they would have been given with the whole batch.
+
+    Args:
+        source: the noise of the whole batch.
+        start, stop: which items.
+    """
+
+    def __init__(self, source: Noise, start: int, stop: int) -> None:
+        super().__init__(source.device)
+        self.source = source
+        self.items = range(len(source))[start:stop]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def normal(self, name: str, shape: Sequence[int]) -> Tensor:
+        return self.source.normal(name, shape)[self.items.start : self.items.stop]
+
+    def uniform(self, name: str, shape: Sequence[int]) -> Tensor:
+        return self.source.uniform(name, shape)[self.items.start : self.items.stop]
+
+
 class RecordedNoise(Noise):
     """The draws of another source, kept by name, so that they can be had again on another device and in another type of float.
 

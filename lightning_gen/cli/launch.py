@@ -55,7 +55,7 @@ def refuse_settings(model: GenerativeModel, settings: Any) -> None:
     if settings["gradient_clip_val"]:
         raise UserError("trainer.gradient_clip_val: a model of alternating updates clips by itself; expected model.clip_norm instead")
     if settings["accumulate_grad_batches"] != 1:
-        raise UserError("trainer.accumulate_grad_batches: a model of alternating updates makes both in every batch; expected 1")
+        raise UserError("trainer.accumulate_grad_batches: a model of alternating updates does so by model.micro_batches; expected 1")
 
 
 def check_launch(trainer: pl.Trainer) -> None:

@@ -43,6 +43,19 @@ MODELS = {
     "ImageTransformer": "autoregressive.image_transformer",
     "GAN": "gans.gan",
     "DCGAN": "gans.dcgan",
+    "LSGAN": "gans.lsgan",
+    "WGAN": "gans.wgan",
+    "WGANGP": "gans.wgan_gp",
+    "BiGAN": "gans.bigan",
+    "LatentRegressorGAN": "gans.bigan",
+    "SNGAN": "gans.sngan",
+    "ProjectionGAN": "gans.projection_gan",
+    "InfoGAN": "gans.infogan",
+    "RelativisticGAN": "gans.relativistic_gan",
+    "ACGAN": "gans.acgan",
+    "DRAGAN": "gans.dragan",
+    "SAGAN": "gans.sagan",
+    "BigGAN": "gans.biggan",
 }
 
 __getattr__, __dir__ = lazy_exports(__name__, MODELS)

@@ -9,6 +9,7 @@ NETWORKS = {
     "ConvDecoder": "conv",
     "ResidualEncoder": "residual",
     "ResidualDecoder": "residual",
+    "BiGANEncoder": "adversarial.bigan",
     "Encoder": "base",
     "Decoder": "base",
 }

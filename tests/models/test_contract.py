@@ -10,21 +10,30 @@ import torch
 from lightning_gen.checkpoint import load_model
 from lightning_gen.errors import UserError
 from lightning_gen.models import (
+    ACGAN,
     DCGAN,
+    DRAGAN,
     FFJORD,
     FVSBN,
     GAN,
     IAF,
     IAFVAE,
     IWAE,
+    LSGAN,
     MADE,
     MAF,
     NICE,
     NSF,
+    SAGAN,
+    SNGAN,
     VAE,
     VQVAE,
+    WGAN,
+    WGANGP,
     Autoencoder,
     AutoregressiveNSF,
+    BiGAN,
+    BigGAN,
     ContractiveAutoencoder,
     CoordinatePixelRNN,
     DenoisingAutoencoder,
@@ -35,20 +44,25 @@ from lightning_gen.models import (
     Glow,
     HierarchicalVAE,
     ImageTransformer,
+    InfoGAN,
     LadderVAE,
+    LatentRegressorGAN,
     MixtureCDFFlow,
     MixturePriorVAE,
     PixelCNN,
     PixelCNNPP,
     PoissonVAE,
     PriorSamplingLVM,
+    ProjectionGAN,
     RealNVP,
+    RelativisticGAN,
     RowLSTM,
     VampPriorVAE,
     WaveNet,
 )
 from lightning_gen.models.capabilities import SupportsLatents, SupportsLikelihood, SupportsPrior, SupportsSampling, capabilities_of
 from lightning_gen.models.flows.normalizing_flow import NormalizingFlow
+from lightning_gen.models.gans.wgan import WassersteinGAN
 from lightning_gen.noise import IndexedNoise
 
 CONV = {"encoder": {"class_path": "ConvEncoder", "width": 4}, "decoder": {"class_path": "ConvDecoder", "width": 4}}
@@ -63,6 +77,32 @@ AUTOREGRESSIVE = {"class_path": "AutoregressiveCodePrior", "network": MADE_NETWO
 PIXEL_CNN = {"width": 4, "num_blocks": 2, "head_width": 16, "first_kernel_size": 5}
 GATED_PIXEL_CNN = {"width": 4, "num_layers": 2, "head_width": 16, "first_kernel_size": 5, "kernel_size": 3}
 LABELS = {"num_classes": 4, "conditional": True}
+MLP_GAN = {"generator": {"class_path": "MLPGenerator", "hidden": [9]}, "discriminator": {"class_path": "MLPDiscriminator", "hidden": [9]}}
+CONV_GAN = {
+    "generator": {"class_path": "DCGANGenerator", "width": 4},
+    "discriminator": {"class_path": "DCGANDiscriminator", "width": 4, "normalization": "layer"},
+}
+CNN_GAN = {"generator": {"class_path": "CNNGenerator", "width": 4}, "discriminator": {"class_path": "CNNDiscriminator", "width": 4}}
+RESNET_GAN = {
+    "generator": {"class_path": "ResNetGenerator", "width": 4},
+    "discriminator": {"class_path": "ResNetDiscriminator", "width": 4},
+}
+ATTENTION_GAN = {part: {**spec, "attention": True} for part, spec in RESNET_GAN.items()}
+R3GAN = {
+    "generator": {"class_path": "R3GANGenerator", "width": 8, "group_width": 4},
+    "discriminator": {"class_path": "R3GANDiscriminator", "width": 8, "group_width": 4},
+}
+BIGGAN = {
+    "generator": {"class_path": "BigGANGenerator", "width": 8, "label_features": 5, "attention": True},
+    "discriminator": {"class_path": "ResNetDiscriminator", "width": 8, "attention": True},
+}
+BIGAN = {part: {"class_path": f"BiGAN{part.title()}", "width": 9} for part in ("generator", "encoder", "discriminator")}
+CONV_BIGAN = {
+    "generator": {"class_path": "DCGANGenerator", "width": 4},
+    "encoder": {"class_path": "ConvEncoder", "width": 4},
+    "discriminator": {"class_path": "ConvBiGANDiscriminator", "width": 4},
+}
+EACH = {"latent_dim": 3, "n_critic": 1}
 CASES = {
     "VAE mlp": (VAE, {"latent_dim": 3, **MLP}),
     "VAE conv": (VAE, {"latent_dim": 3, "likelihood": "DiscretizedLogistic", **CONV}),
@@ -79,6 +119,31 @@ CASES = {
     "ImageTransformer": (ImageTransformer, {"width": 8, "num_blocks": 1, "num_heads": 2, "order": "random"}),
     "GAN": (GAN, {"latent_dim": 3, "hidden": [9]}),
     "DCGAN": (DCGAN, {"latent_dim": 3, "width": 4}),
+    "DCGAN augmented": (DCGAN, {"latent_dim": 3, "width": 4, "augmentation": ["color", "translation", "cutout"]}),
+    "LSGAN": (LSGAN, {**EACH, **CONV_GAN}),
+    "WGAN": (WGAN, {**EACH, **MLP_GAN}),
+    "WGANGP": (WGANGP, {**EACH, **RESNET_GAN}),
+    "DRAGAN": (DRAGAN, {**EACH, **CONV_GAN}),
+    "BiGAN": (BiGAN, {"latent_dim": 3, **BIGAN}),
+    "BiGAN conv": (BiGAN, {"latent_dim": 3, **CONV_BIGAN}),
+    "BiGAN of smaller images": (BiGAN, {"latent_dim": 3, "generated_size": 4, **BIGAN}),
+    "LatentRegressorGAN": (LatentRegressorGAN, {"latent_dim": 3, **BIGAN}),
+    "LatentRegressorGAN joint": (LatentRegressorGAN, {"latent_dim": 3, "joint": True, **BIGAN}),
+    "SNGAN": (SNGAN, {**EACH, **RESNET_GAN}),
+    "SNGAN cnn": (SNGAN, {**EACH, "objective": "non_saturating", **CNN_GAN}),
+    "InfoGAN": (InfoGAN, {"latent_dim": 3, "categories": [3, 2], **CONV_GAN}),
+    "RelativisticGAN": (RelativisticGAN, {"latent_dim": 3, **R3GAN}),
+    "RelativisticGAN average": (RelativisticGAN, {"latent_dim": 3, "objective": "average", **MLP_GAN}),
+    "SAGAN": (SAGAN, {**EACH, **ATTENTION_GAN}),
+    "BigGAN": (BigGAN, {**EACH, "truncation": 1.0, **BIGGAN}),
+    "conditional ProjectionGAN": (ProjectionGAN, {**EACH, **RESNET_GAN, **LABELS}),
+    "conditional SNGAN cnn": (SNGAN, {**EACH, **CNN_GAN, **LABELS}),
+    "conditional ACGAN": (ACGAN, {**EACH, **CONV_GAN, **LABELS}),
+    "conditional BiGAN": (BiGAN, {"latent_dim": 3, **BIGAN, **LABELS}),
+    "conditional BiGAN conv": (BiGAN, {"latent_dim": 3, **CONV_BIGAN, **LABELS}),
+    "conditional InfoGAN": (InfoGAN, {"latent_dim": 3, **MLP_GAN, **LABELS}),
+    "conditional RelativisticGAN": (RelativisticGAN, {"latent_dim": 3, **R3GAN, **LABELS}),
+    "conditional BigGAN": (BigGAN, {**EACH, **BIGGAN, **LABELS}),
     "RealNVP": (RealNVP, {"width": 4, "num_blocks": 1, "normalization": "ActNorm"}),
     "RealNVP batch normalisation": (RealNVP, {"width": 4, "num_blocks": 1}),
     "NSF": (NSF, {"width": 4, "num_blocks": 1, "num_steps": 1}),
@@ -203,7 +268,9 @@ def test_one_step_changes_every_trained_parameter(model, tiny, fit):
     # As many images as there are labels in every batch, so that each class is seen.
     fit(model, tiny(batch_size=32), batches=1)
     untouched = [name for name, parameter in model.named_parameters() if torch.equal(parameter, before[name])]
-    assert not untouched
+    # A critic's constant falls out of the difference of real and generated images (of the hinge loss, while none lies beyond a margin).
+    allowed = ["discriminator.head.bias"] if isinstance(model, WassersteinGAN | SNGAN | RelativisticGAN) else []
+    assert not {*untouched} - {*allowed}
     assert (model.images_seen, model.batches_seen) == (32, 1)
 
 

@@ -11,6 +11,7 @@ from lightning_gen.checkpoint import load_model
 from lightning_gen.errors import UserError
 from lightning_gen.images import to_symmetric
 from lightning_gen.models import DCGAN, GAN
+from lightning_gen.nn.adversarial.base import Judgement
 from lightning_gen.noise import IndexedNoise, StepNoise
 
 REAL, FAKE = torch.tensor([[1.0], [-2.0], [0.0]]), torch.tensor([[0.5], [3.0], [-1.0]])
@@ -29,7 +30,8 @@ class Judge(nn.Module):
         self.on_real, self.on_fake = nn.Parameter(REAL.clone()), nn.Parameter(FAKE.clone())
 
     def forward(self, x, labels=None):
-        return self.on_real if torch.equal(x, self.real) else self.on_fake
+        logits = self.on_real if torch.equal(x, self.real) else self.on_fake
+        return Judgement(logits, logits)
 
 
 @pytest.fixture
@@ -51,7 +53,8 @@ def test_the_discriminator_loss_is_the_cross_entropy_of_both_halves(judged, obje
     terms = {name: value.item() for name, value in model.discriminator_loss(batch, noise).items()}
     real = -sum(math.log(sigmoid(logit)) for logit in (1, -2, 0)) / 3
     fake = -sum(math.log(1 - sigmoid(logit)) for logit in (0.5, 3, -1)) / 3
-    assert terms == pytest.approx({"discriminator_loss": real + fake, "discriminator_real": real, "discriminator_fake": fake})
+    losses = {"discriminator_loss": real + fake, "discriminator_real": real, "discriminator_fake": fake}
+    assert terms == pytest.approx(losses | {"accuracy_real": 1 / 3, "accuracy_fake": 1 / 3})
 
 
 def test_a_discriminator_that_does_not_know_costs_two_log_two(judged):
@@ -120,10 +123,10 @@ class Watched(GAN):
 
     updates: list
 
-    def descend(self, loss, optimizer):
+    def descend(self, player, losses, batch, noise, optimizer):
         networks = {"generator": self.generator, "discriminator": self.discriminator}
         before = {name: (parameters(network), self.gradients(network)) for name, network in networks.items()}
-        super().descend(loss, optimizer)
+        super().descend(player, losses, batch, noise, optimizer)
         moved = [name for name, network in networks.items() if not torch.equal(parameters(network), before[name][0])]
         touched = [name for name, network in networks.items() if not torch.equal(self.gradients(network), before[name][1])]
         self.updates.append((moved, touched))
@@ -300,7 +303,7 @@ def test_dcgan_takes_the_usual_sizes(side, channels):
     x = model.generator(torch.randn(2, 5))
     assert x.shape == (2, channels, side, side)
     assert float(x.abs().max()) <= 1
-    assert model.discriminator(x).shape == (2, 1)
+    assert model.discriminator(x).logits.shape == (2, 1)
     assert model.sample(1).shape == (1, channels, side, side)
 
 

@@ -30,10 +30,8 @@ IMAGES = 12 * 16
 class PlainBackward(GAN):
     """The mistake that trains silently wrong: DDP does not see the gradients."""
 
-    def descend(self, loss, optimizer):
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    def manual_backward(self, loss, *args, **kwargs):
+        loss.backward(*args, **kwargs)
 
 
 class AmbientGAN(GAN):

@@ -1,0 +1,79 @@
+r"""BigGAN (Brock et al., 2019, arXiv:1809.11096), in the form for 32x32.
+
+Implemented: z in parts and a shared class vector, which give every block its gains and biases, orthogonal initialisation, spectral
+normalisation of both networks, attention, the hinge loss, projection, and the truncation trick. Deviations, those of the form that is
+widely used for CIFAR-10: 384 and 192 channels, z of 80, equal learning rates of 0.0002; no orthogonal regularisation; instead of drawing
+anew what lies outside, the truncation maps the normal distribution on the truncated one, so that sample i stays close to itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_gen.models.gans.sagan import SAGAN
+from lightning_gen.models.hyperparameters import require_at_least
+from lightning_gen.nn.adversarial.biggan import orthogonal
+from lightning_gen.noise import Noise
+from lightning_gen.registry import ClassSpec
+
+GENERATOR = {"class_path": "BigGANGenerator", "init_args": {"attention": True}}
+DISCRIMINATOR = {"class_path": "ResNetDiscriminator", "init_args": {"width": 192, "attention": True}}
+
+
+class BigGAN(SAGAN):
+    """z and the class steer every block of the generator.
+
+    Args:
+        data_shape: as for every :class:`GenerativeModel`.
+        latent_dim: length of z.
+        truncation: samples come from z with all values within so many deviations; 0 for the whole normal distribution.
+        generator, discriminator: as for :class:`GANOfNetworks`.
+        n_critic: discriminator updates per generator update.
+        learning_rate: the generator's.
+        discriminator_learning_rate: the discriminator's; null for the same.
+        **options: as for :class:`SNGAN`.
+    """
+
+    paper = "Brock et al. 2019, arXiv:1809.11096"
+
+    def __init__(
+        self,
+        data_shape: list[int],
+        latent_dim: int = 80,
+        truncation: float = 0.0,
+        generator: ClassSpec | str = ClassSpec(GENERATOR),
+        discriminator: ClassSpec | str = ClassSpec(DISCRIMINATOR),
+        n_critic: int = 4,
+        learning_rate: float = 2e-4,
+        discriminator_learning_rate: float | None = None,
+        **options: Any,
+    ) -> None:
+        require_at_least(0, truncation=truncation)
+        networks = {"generator": generator, "discriminator": discriminator}
+        rates = {"learning_rate": learning_rate, "discriminator_learning_rate": discriminator_learning_rate}
+        super().__init__(data_shape, latent_dim=latent_dim, n_critic=n_critic, **networks, **rates, **options)
+        self.truncation = truncation
+
+    def initialize(self, network: nn.Module) -> None:
+        """Orthogonal weights."""
+        network.apply(orthogonal)
+
+    def draw_latents(self, noise: Noise, *, labels: Tensor | None = None) -> Tensor:
+        """Draws of z, truncated where the model is told so."""
+        z = super().draw_latents(noise, labels=labels)
+        return truncated(z, self.truncation) if self.truncation else z
+
+    def answer_options(self) -> dict[str, Any]:
+        return super().answer_options() | ({"truncation": self.truncation} if self.truncation else {})
+
+
+def truncated(z: Tensor, bound: float) -> Tensor:
+    r"""Standard normal draws as draws of the normal distribution within [-bound, bound], in the same order.
+
+    .. math:: \Phi^{-1}\big(\Phi(-t) + \Phi(z) (\Phi(t) - \Phi(-t))\big)
+    """
+    mass = torch.special.erf(torch.tensor(bound / 2**0.5, dtype=torch.float64, device=z.device))
+    return (2**0.5 * torch.special.erfinv(torch.special.erf(z.double() / 2**0.5) * mass)).to(z.dtype)

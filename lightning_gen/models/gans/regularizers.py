@@ -1,0 +1,45 @@
+r"""What several papers add to a discriminator's loss: penalties on its gradient with respect to the images.
+
+All are means over images of a function of :math:`\nabla_x D(x)`, without a factor: the papers' factors stand in their models. The gradient
+is that of D's value (the logit), and its norm is taken over all values of an image.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lightning_gen.nn.adversarial.base import Discriminator
+
+
+def input_gradients(discriminator: Discriminator, x: Tensor, labels: Tensor | None) -> Tensor:
+    """The gradient of each logit with respect to its own image, ``(B, D)``, differentiable, in float32 at least.
+
+    Args:
+        discriminator: D. One that normalises over the batch has no gradient of its own image, which is why papers forbid it.
+        x: images or vectors ``(B, *data_shape)``; where they come from is not differentiated.
+        labels: of the images.
+    """
+    x = x.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(discriminator(x, labels).logits.sum(), x, create_graph=True)
+    return gradient.flatten(1).to(torch.promote_types(gradient.dtype, torch.float32))
+
+
+def squared_gradient_norm(discriminator: Discriminator, x: Tensor, labels: Tensor | None) -> Tensor:
+    r""":math:`E[\lVert \nabla_x D(x) \rVert^2]`: on real images R1, on generated ones R2 (Mescheder et al., 2018, arXiv:1801.04406)."""
+    return input_gradients(discriminator, x, labels).square().sum(1).mean()
+
+
+def gradient_penalty(discriminator: Discriminator, x: Tensor, labels: Tensor | None) -> Tensor:
+    r""":math:`E[(\lVert \nabla_x D(x) \rVert_2 - 1)^2]` (Gulrajani et al., 2017, arXiv:1704.00028, Eq. 3)."""
+    return (torch.linalg.vector_norm(input_gradients(discriminator, x, labels), dim=1) - 1).square().mean()
+
+
+def between(real: Tensor, fake: Tensor, u: Tensor) -> Tensor:
+    r"""Points on the lines between pairs, :math:`u x + (1 - u) \tilde x`, where u is one number per pair.
+
+    Args:
+        real, fake: ``(B, *data_shape)``.
+        u: uniform in [0, 1), ``(B, 1)``.
+    """
+    return torch.lerp(fake, real, u.to(real).view(-1, *[1] * (real.ndim - 1)))

@@ -1,0 +1,86 @@
+"""What the networks of every GAN agree on: a generator of images from z, and a discriminator that shows what its logit is made of."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+WITH_WEIGHTS = (nn.Linear, nn.Embedding, nn.Conv2d, nn.ConvTranspose2d)
+
+
+Normalization = Literal["batch", "layer", "none"]
+
+
+def norm_layer(kind: Normalization, channels: int) -> nn.Module:
+    """A layer that normalises: over the batch, over each image, or not at all."""
+    return {"batch": nn.BatchNorm2d(channels), "layer": nn.GroupNorm(1, channels), "none": nn.Identity()}[kind]
+
+
+class Judgement(NamedTuple):
+    """What a discriminator says of images.
+
+    Attributes:
+        logits: the logit of "real" (a critic's value), ``(B, 1)``.
+        features: the last hidden layer, ``(B, F)``, on which further heads may stand.
+    """
+
+    logits: Tensor
+    features: Tensor
+
+
+class Generator(nn.Module):
+    """Latent vectors to data: ``(B, latent_dim) -> (B, *data_shape)``, images in [-1, 1], vectors unbounded.
+
+    Args:
+        latent_dim: length of z.
+        data_shape: shape of one output.
+        labels: what the labels that condition it look like.
+    """
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The data that z stands for."""
+        raise NotImplementedError(f"{type(self).__name__} has to implement forward")
+
+
+class Discriminator(nn.Module):
+    """Data to a logit, ``(B, *data_shape) -> (B, 1)``, and to the features before it.
+
+    Args:
+        data_shape: shape of one input, images in [-1, 1].
+        labels: what the labels that condition it look like.
+    """
+
+    num_features: int
+    """F."""
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Judgement:
+        """The logit of x, and its features."""
+        raise NotImplementedError(f"{type(self).__name__} has to implement forward")
+
+
+class JointDiscriminator(nn.Module):
+    """A pair of data and latent vector to a logit, and to the features before it.
+
+    Args:
+        data_shape: shape of x.
+        latent_dim: length of z; 0 for a discriminator that sees x alone.
+        labels: what the labels that condition it look like.
+    """
+
+    num_features: int
+    """Length of the features."""
+
+    def forward(self, x: Tensor, z: Tensor, labels: Tensor | None = None) -> Judgement:
+        """The logit of (x, z), ``(B, 1)``."""
+        raise NotImplementedError(f"{type(self).__name__} has to implement forward")
+
+
+def normalize_spectrally(network: nn.Module) -> None:
+    r"""Divide every weight by its largest singular value, :math:`W / \sigma(W)` (Miyato et al., 2018, arXiv:1802.05957).
+
+    By one power iteration in each forward pass in training mode; a convolution's weight is the matrix of its output channels.
+    """
+    for layer in [layer for layer in network.modules() if isinstance(layer, WITH_WEIGHTS)]:
+        spectral_norm(layer)
