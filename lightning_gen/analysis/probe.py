@@ -28,6 +28,7 @@ from lightning_gen.data.base import ImageDataModule
 from lightning_gen.errors import UserError
 from lightning_gen.metrics.neighbours import nearest_neighbours
 from lightning_gen.models.base import GenerativeModel, Weights
+from lightning_gen.models.capabilities import HasHiddenLayer
 from lightning_gen.noise import philox
 
 PER_CLASS = 10
@@ -52,6 +53,8 @@ def probe(
 ) -> dict[str, dict[str, Any]]:
     """The accuracies on a split of what is learned from training images, for the encoder, the same network untrained, and raw pixels.
 
+    Where a model shows its encoder's last hidden layer, that is probed too.
+
     Args:
         model: one with latents that is given no labels.
         data: with class labels.
@@ -69,11 +72,15 @@ def probe(
     labels = labels_of(data, "train", chosen), labels_of(data, split, judged)
     require_enough(labels[0])
     fresh = untrained(model, data, seed)
+    places = ("train", chosen), (split, judged)
     sources = {
-        "encoder": [codes_of(model, data, *place, weights) for place in (("train", chosen), (split, judged))],
-        "untrained encoder": [codes_of(fresh, data, *place) for place in (("train", chosen), (split, judged))],
-        "raw pixels": [pixels_of(data, "train", chosen), pixels_of(data, split, judged)],
+        "encoder": [codes_of(model, data, *place, weights) for place in places],
+        "untrained encoder": [codes_of(fresh, data, *place) for place in places],
     }
+    if isinstance(model, HasHiddenLayer):
+        sources["last hidden layer"] = [codes_of(model, data, *place, weights, hidden=True) for place in places]
+        sources["untrained last hidden layer"] = [codes_of(fresh, data, *place, hidden=True) for place in places]
+    sources["raw pixels"] = [pixels_of(data, *place) for place in places]
     return {name: accuracies(LabelledCodes(train, labels[0], test, labels[1]), seed) for name, (train, test) in sources.items()}
 
 

@@ -60,7 +60,14 @@ def pixels_of(data: ImageDataModule, split: str, indices: np.ndarray) -> np.ndar
 
 
 def codes_of(
-    model: Any, data: ImageDataModule, split: str, indices: np.ndarray, weights: Weights = "ema", *, draws: bool = False
+    model: Any,
+    data: ImageDataModule,
+    split: str,
+    indices: np.ndarray,
+    weights: Weights = "ema",
+    *,
+    draws: bool = False,
+    hidden: bool = False,
 ) -> np.ndarray:
     """``encode`` of some images of a split, float32 ``(N, D)``.
 
@@ -69,6 +76,7 @@ def codes_of(
         indices: of the images.
         weights: averaged ones, where there are any, or live ones.
         draws: one draw from the posterior of each image, keyed by the image's index, in place of ``encode``.
+        hidden: the encoder's last hidden layer, in place of ``encode``.
 
     Raises:
         UserError: some are NaN or infinite.
@@ -82,7 +90,7 @@ def codes_of(
                 noise = IndexedNoise(stable_hash("codes", split), chosen, model.device)
                 codes.append(model.posterior(images).sample(noise, "z", (latent_width(model),)).float().cpu())
             else:
-                codes.append(model.encode(images).float().cpu())
+                codes.append((model.hidden_layer(images) if hidden else model.encode(images)).float().cpu())
     require_finite(f"{type(model).__name__}: some of its codes", table := torch.cat(codes))
     return table.numpy()
 

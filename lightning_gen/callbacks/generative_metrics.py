@@ -30,7 +30,7 @@ class GenerativeMetrics(EveryImages):
     Args:
         every_images: the interval; 0 for never.
         num_samples: N images to draw.
-        metrics: of fid, is, kid, prdc, fd_infinity, per_class, authpct; null for fid and is.
+        metrics: of fid, is, kid, prdc, fd_infinity, per_class, authpct, diversity; null for fid, is and diversity.
         likelihood_images: the first so many validation images; null for all.
         checkpoint_samples: N of the full protocol at every regular checkpoint; null for the data set's own N, 0 for the small one only.
         checkpoint_likelihood_images: the first so many validation images of the full protocol; null for all.
@@ -54,7 +54,7 @@ class GenerativeMetrics(EveryImages):
             raise UserError(f"checkpoint_samples: expected null, 0 or at least 2, got {checkpoint_samples}")
         self.scoring = Scoring(extractor=extractor, extractor_weights=extractor_weights, floor=False)
         chosen = None if metrics is None else tuple(metrics)
-        small = dataclasses.replace(self.scoring, metrics=("fid", "is") if chosen is None else chosen, debiased=True)
+        small = dataclasses.replace(self.scoring, metrics=("fid", "is", "diversity") if chosen is None else chosen, debiased=True)
         self.plan = Plan("validation", num_samples, likelihood_images=likelihood_images, seed=VALIDATION_SEED, scoring=small)
         full = dataclasses.replace(self.scoring, metrics=chosen)
         count = checkpoint_likelihood_images

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
+from lightning_gen.analysis.inversion import has_inversion, inversion
 from lightning_gen.analysis.probe import CLASSIFIER, DRAWS, PER_CLASS, probe
 from lightning_gen.cli.analysis_job import opened, percent, publish, require_at_least
 
@@ -13,7 +15,7 @@ def run(options: argparse.Namespace) -> None:
     require_at_least(1, options, "num_images")
     require_at_least(0, options, "seed")
     path, model, data = opened(options)
-    results = probe(model, data, options.split, options.num_images, options.seed, options.weights)
+    accuracies = probe(model, data, options.split, options.num_images, options.seed, options.weights)
     count = min(options.num_images, data.split_size("train"))
     protocol = data.protocol(options.split) | {
         "train_images": count,
@@ -25,13 +27,20 @@ def run(options: argparse.Namespace) -> None:
     few = f"{PER_CLASS} labels a class"
     rows = [
         [name, str(row["features"]), percent(row["nearest"]), percent(row["linear"]), percent(row["few"], row["few_spread"])]
-        for name, row in results.items()
+        for name, row in accuracies.items()
     ]
+    results: dict[str, Any] = dict(accuracies)
     notes = [
         f"accuracy on {data.name} {options.split}, {data.split_size(options.split)} images, learned from {count} training images; "
         f"few labels: mean and standard deviation over {DRAWS} draws of them"
     ]
-    unfinished = [name for name, row in results.items() if not row["linear_converged"]]
+    if has_inversion(model):
+        results["inversion"] = found = inversion(model, data, options.split, options.num_images, options.seed, options.weights)
+        notes.append(
+            "x against G(E(x)): {image_error:.4g}, of a stranger {image_error_shuffled:.4g}, ratio {image_ratio:.3f}; "
+            "z against E(G(z)): {latent_error:.4g}, of a stranger {latent_error_shuffled:.4g}, ratio {latent_ratio:.3f}".format(**found)
+        )
+    unfinished = [name for name, row in accuracies.items() if not row["linear_converged"]]
     if unfinished:
         notes.append(f"the linear probe stopped at {CLASSIFIER['max_iter']} iterations on: {', '.join(unfinished)}")
     table = ["features", "number", "nearest neighbour", "linear", few], rows

@@ -89,6 +89,8 @@ def _fit(experiment: Experiment, checkpoint: pathlib.Path | None) -> pathlib.Pat
         _require_data(experiment)
         require_writable(experiment.folder)
         print(f"run folder: {experiment.folder}", file=sys.stderr)
+        for line in experiment.model.recipe_warnings():
+            print(f"recipe: {line}", file=sys.stderr)
     try:
         trainer.fit(experiment.model, datamodule=experiment.datamodule, ckpt_path=checkpoint, weights_only=True)
     except MisconfigurationException as error:

@@ -65,7 +65,7 @@ class ImageDataModule(pl.LightningDataModule):
     """Bits per pixel when nothing else is asked for."""
     extractors: tuple[str, ...] = ("inception-v3-tf", "cifar-cnn")
     """The feature extractors that suit these images, best first: samples are scored with the first whose weights are on this machine."""
-    metrics: tuple[str, ...] = ("fid", "is", "kid", "prdc")
+    metrics: tuple[str, ...] = ("fid", "is", "kid", "prdc", "diversity")
     """The scores of samples when nobody names any."""
     evaluation_samples: int = 10_000
     """N, the number of samples to score when nobody names any."""

@@ -23,7 +23,7 @@ class Digits(ImageDataModule):
     num_classes = 10
     native_num_bits = 4
     extractors = ("digits-cnn",)
-    metrics = ("fid", "is")
+    metrics = ("fid", "is", "diversity")
     evaluation_samples = 2000
 
     def load(self, split: str) -> tuple[np.ndarray, np.ndarray]:

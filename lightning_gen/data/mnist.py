@@ -28,7 +28,7 @@ class MNIST(TorchvisionImages):
     native_shape = (1, 28, 28)
     num_classes = 10
     extractors = ("mnist-cnn",)
-    metrics = ("fid", "is")
+    metrics = ("fid", "is", "diversity")
     validation_size = 10_000
     expected_files = tuple(f"MNIST/raw/{file}" for file in IDX_FILES)
     preprocessing_arguments = ("padding", *TorchvisionImages.preprocessing_arguments)

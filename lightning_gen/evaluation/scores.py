@@ -176,6 +176,24 @@ def authpct(c: Comparison) -> list[Score]:
     return [c.score("AuthPct", 100 * authenticity(c.samples.features, c.real_features("authpct")))]
 
 
+COLLAPSED = 0.5
+"""Below this diversity the samples are taken for collapsed: of a quarter of the variance of real images, in the space of features."""
+
+
+def diversity(c: Comparison) -> list[Score]:
+    r"""How far apart two samples lie in the space of features, beside two real images: :math:`\sqrt{\mathrm{tr} \Sigma_G / \mathrm{tr} \Sigma}`.
+
+    The mean squared distance of two feature vectors is twice the trace of their covariance, so all pairs are counted.
+    """
+    ours, theirs = (math.sqrt(2 * float(gaussian.trace)) for gaussian in (c.sums.gaussian(), c.real.gaussian))
+    ratio = ours / theirs if theirs else math.inf
+    collapsed = ratio < COLLAPSED
+    details: dict[str, Any] = {"pairwise_distance": ours, "pairwise_distance_real": theirs, "collapsed": collapsed}
+    if collapsed:
+        details["notes"] = [f"collapsed: two samples lie {ratio:.2g} times as far apart as two real images (expected {COLLAPSED} or more)"]
+    return [c.score("diversity", ratio, details=details)]
+
+
 METRICS: dict[str, Callable[[Comparison], list[Score]]] = {
     "fid": fid,
     "is": inception_score,
@@ -184,6 +202,7 @@ METRICS: dict[str, Callable[[Comparison], list[Score]]] = {
     "fd_infinity": infinity,
     "per_class": per_class,
     "authpct": authpct,
+    "diversity": diversity,
 }
 """Every metric of samples, by the name that ``--metrics`` takes."""
 

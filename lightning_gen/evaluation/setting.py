@@ -25,6 +25,7 @@ DIRECTIONS: dict[str, Better] = {
     "density": "higher",
     "coverage": "higher",
     "AuthPct": "higher",
+    "diversity": "higher",
 }
 """Every kind of score, and which way it is better."""
 

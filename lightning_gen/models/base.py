@@ -94,6 +94,10 @@ class GenerativeModel(pl.LightningModule):
         ranks (:func:`lightning_gen.distributed.global_mean`). Layers whose weights a warm start has brought (``warm_weights``) stay.
         """
 
+    def recipe_warnings(self) -> list[str]:
+        """Settings that the paper advises against, a line each with its rule: said when a training starts, and nothing more."""
+        return []
+
     def answer_options(self) -> dict[str, Any]:
         """How this model answers where it has a choice (temperature, observation noise, ...): recorded with every result."""
         return {}

@@ -116,6 +116,14 @@ class SupportsCompletion(Protocol):
 
 
 @runtime_checkable
+class HasHiddenLayer(Protocol):
+    """Has an encoder whose last hidden layer is worth looking at beside its output; part of what can be explained, not of what it can do."""
+
+    def hidden_layer(self, images: Tensor) -> Tensor:
+        """uint8 images to what the encoder's last linear layer is given, ``(B, F)``."""
+
+
+@runtime_checkable
 class ReportsPlaces(Protocol):
     """Draws an image in many steps, so that somebody may want to be told of each; not a capability in the sense of what a model can do."""
 

@@ -60,6 +60,18 @@ class Encoder(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} has to implement forward")
 
 
+def last_hidden_layer(encoder: Encoder, x: Tensor) -> Tensor:
+    """What the last linear layer of an encoder is given when it looks at x, flat: ``(B, F)``."""
+    seen: list[Tensor] = []
+    last = [layer for layer in encoder.modules() if isinstance(layer, nn.Linear)][-1]
+    handle = last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].flatten(1)))
+    try:
+        encoder(x)
+    finally:
+        handle.remove()
+    return seen[-1]
+
+
 class Decoder(nn.Module):
     """Features to images or vectors: ``(B, in_features) -> (B, *out_shape)``.
 

@@ -125,6 +125,17 @@ class AdversarialModel(GenerativeModel, SamplesFromNoise):
     def after_discriminator_update(self) -> None:
         """Called when D has moved."""
 
+    def recipe_warnings(self) -> list[str]:
+        """That an iteration is not one thing, where both networks do not see as many images."""
+        of_generator, of_discriminator = self.hparams.generator_batches, self.hparams.n_critic
+        if of_generator == of_discriminator == 1:
+            return []
+        return [
+            f"model.n_critic {of_discriminator}, model.generator_batches {of_generator}: to one generator update belong {of_discriminator} of the"
+            f" discriminator, and to a batch of it {of_generator} of generated images; papers' iterations are generator updates, budgets here"
+            " are real images seen"
+        ]
+
     # One batch.
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:

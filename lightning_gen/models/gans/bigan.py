@@ -21,7 +21,7 @@ from lightning_gen.models.gans.adversarial_model import AdversarialModel, Judged
 from lightning_gen.models.gans.losses import cross_entropy_fake, cross_entropy_real
 from lightning_gen.models.hyperparameters import require_at_least
 from lightning_gen.nn.adversarial.base import Generator, JointDiscriminator, Judgement
-from lightning_gen.nn.base import Encoder
+from lightning_gen.nn.base import Encoder, last_hidden_layer
 from lightning_gen.noise import Noise
 from lightning_gen.registry import ClassSpec, build
 
@@ -115,6 +115,10 @@ class EncodingGAN(AdversarialModel):
     def encode(self, images: Tensor, *, labels: Tensor | None = None) -> Tensor:
         """E(x) in (-1, 1), ``(B, latent_dim)``."""
         return self.infer(self.to_network(images), self.condition(labels))
+
+    def hidden_layer(self, images: Tensor) -> Tensor:
+        """The encoder's last hidden layer, ``(B, F)``, which the paper classifies by."""
+        return last_hidden_layer(self.encoder, self.to_network(images))
 
     def reconstruct(self, images: Tensor, *, labels: Tensor | None = None) -> Tensor:
         """G(E(x)) as uint8 images."""

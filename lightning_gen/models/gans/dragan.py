@@ -15,7 +15,7 @@ from torch import Tensor
 from lightning_gen.distributed import global_mean
 from lightning_gen.models.gans.adversarial_model import Judged
 from lightning_gen.models.gans.gan_of_networks import GANOfNetworks
-from lightning_gen.models.gans.regularizers import gradient_penalty
+from lightning_gen.models.gans.regularizers import gradient_penalty, norm_warnings
 from lightning_gen.models.hyperparameters import require_at_least, require_default
 from lightning_gen.noise import Noise
 
@@ -38,6 +38,9 @@ class DRAGAN(GANOfNetworks):
         require_at_least(0, penalty_weight=penalty_weight)
         super().__init__(data_shape, **options)
         require_default("the deviation of the whole batch is needed", micro_batches=(self.hparams.micro_batches, 1))
+
+    def recipe_warnings(self) -> list[str]:
+        return [*super().recipe_warnings(), *norm_warnings(self.discriminator, "DRAGAN's paper")]
 
     def discriminator_terms(self, real: Judged, fake: Judged, noise: Noise) -> dict[str, Tensor]:
         u = noise.uniform("penalty", tuple(real.x.shape[1:])).to(real.x)

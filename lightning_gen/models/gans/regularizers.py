@@ -7,7 +7,7 @@ is that of D's value (the logit), and its norm is taken over all values of an im
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_gen.nn.adversarial.base import Discriminator
 
@@ -23,6 +23,17 @@ def input_gradients(discriminator: Discriminator, x: Tensor, labels: Tensor | No
     x = x.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(discriminator(x, labels).logits.sum(), x, create_graph=True)
     return gradient.flatten(1).to(torch.promote_types(gradient.dtype, torch.float32))
+
+
+def norm_warnings(discriminator: nn.Module, rule: str) -> list[str]:
+    """A line for a discriminator that normalises over the batch, under a penalty that is one of each image's own gradient."""
+    norms = [name for name, layer in discriminator.named_modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return []
+    return [
+        f"model.discriminator: it has batch normalisation ({norms[0]}{' and others' if norms[1:] else ''}), so that its value of one image depends"
+        f" on the others, and the gradient penalty is not the one of {rule}; expected normalization none or layer"
+    ]
 
 
 def squared_gradient_norm(discriminator: Discriminator, x: Tensor, labels: Tensor | None) -> Tensor:

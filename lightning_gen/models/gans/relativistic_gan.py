@@ -16,7 +16,7 @@ from lightning_gen.distributed import global_mean
 from lightning_gen.models.base import Batch
 from lightning_gen.models.gans.adversarial_model import Judged
 from lightning_gen.models.gans.gan_of_networks import GANOfNetworks
-from lightning_gen.models.gans.regularizers import squared_gradient_norm
+from lightning_gen.models.gans.regularizers import norm_warnings, squared_gradient_norm
 from lightning_gen.models.hyperparameters import require_at_least, require_default
 from lightning_gen.noise import Noise
 from lightning_gen.registry import ClassSpec
@@ -62,6 +62,9 @@ class RelativisticGAN(GANOfNetworks):
             return softplus(lower - higher).mean()
         above, below = higher - global_mean(lower.mean()), lower - global_mean(higher.mean())
         return (softplus(-above).mean() + softplus(below).mean()) / 2
+
+    def recipe_warnings(self) -> list[str]:
+        return [*super().recipe_warnings(), *(norm_warnings(self.discriminator, "R1 and R2") if self.hparams.gamma else [])]
 
     def discriminator_terms(self, real: Judged, fake: Judged, noise: Noise) -> dict[str, Tensor]:
         terms = {"discriminator_relative": self.relative(real.logits, fake.logits)}

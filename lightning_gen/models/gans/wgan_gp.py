@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from lightning_gen.models.gans.adversarial_model import Judged
-from lightning_gen.models.gans.regularizers import between, gradient_penalty
+from lightning_gen.models.gans.regularizers import between, gradient_penalty, norm_warnings
 from lightning_gen.models.gans.wgan import WassersteinGAN
 from lightning_gen.models.hyperparameters import require_at_least
 from lightning_gen.noise import Noise
@@ -52,6 +52,14 @@ class WGANGP(WassersteinGAN):
         require_at_least(0, penalty_weight=penalty_weight)
         game = {"n_critic": n_critic, "learning_rate": learning_rate, "betas": betas}
         super().__init__(data_shape, generator=generator, discriminator=discriminator, **game, **options)
+
+    def recipe_warnings(self) -> list[str]:
+        lines = norm_warnings(self.discriminator, "WGAN-GP's paper, Section 4")
+        if self.hparams.betas[0] > 0:
+            lines.append(
+                f"model.betas {self.hparams.betas}: WGAN-GP's paper has Adam's beta_1 at 0, since a critic's gradients are not steady"
+            )
+        return [*super().recipe_warnings(), *lines]
 
     def discriminator_terms(self, real: Judged, fake: Judged, noise: Noise) -> dict[str, Tensor]:
         x = between(real.x, fake.x, noise.uniform("penalty", (1,)))

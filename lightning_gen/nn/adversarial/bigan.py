@@ -84,12 +84,8 @@ class BiGANEncoder(Encoder):
         self.apply(initialize)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        return self.last(self.hidden(x, labels))
-
-    def hidden(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The last hidden layer, ``(B, width)``."""
         x = self.embedding.append(in_unit(x, self.of_images).flatten(1), labels)
-        return leaky_relu(self.second(leaky_relu(self.first(x), SLOPE)), SLOPE)
+        return self.last(leaky_relu(self.second(leaky_relu(self.first(x), SLOPE)), SLOPE))
 
 
 class BiGANDiscriminator(JointDiscriminator):
