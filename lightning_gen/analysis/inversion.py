@@ -48,7 +48,7 @@ def inversion(
             z = model.draw_latents(IndexedNoise(stable_hash("inversion", seed), block, model.device))
             pairs["image"].append((_flat(images), _flat(model.reconstruct(images))))
             pairs["latent"].append((z.flatten(1), model.encode(model.decode(z)).flatten(1)))
-    found = {}
+    found: dict[str, float] = {}
     for name, parts in pairs.items():
         truth, guess = (torch.cat(side).double().cpu() for side in zip(*parts, strict=True))
         own, shuffled = _distance(truth, guess), _distance(truth, guess.roll(1, 0))

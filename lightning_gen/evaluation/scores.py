@@ -13,7 +13,7 @@ import torch
 
 from lightning_gen.distributed import say
 from lightning_gen.errors import UserError, did_you_mean
-from lightning_gen.evaluation.comparison import Comparison, jackknife_of
+from lightning_gen.evaluation.comparison import Comparison, jackknife, jackknife_of
 from lightning_gen.evaluation.extraction import FeatureSet
 from lightning_gen.evaluation.references import Reference
 from lightning_gen.evaluation.setting import Setting, is_split
@@ -21,7 +21,7 @@ from lightning_gen.leaderboard.record import Score
 from lightning_gen.metrics.accumulators import GroupSums
 from lightning_gen.metrics.classifier_score import ClassifierScore, grouped_classifier_score
 from lightning_gen.metrics.extrapolation import fd_infinity, smallest_count
-from lightning_gen.metrics.frechet import debiased_distance, frechet_distance
+from lightning_gen.metrics.frechet import GaussianStatistics, debiased_distance, frechet_distance
 from lightning_gen.metrics.inception_score import InceptionScore
 from lightning_gen.metrics.kernel_distance import KernelDistance, mmd_u_statistic
 from lightning_gen.metrics.manifold import manifold_scores
@@ -181,17 +181,29 @@ COLLAPSED = 0.5
 
 
 def diversity(c: Comparison) -> list[Score]:
-    r"""How far apart two samples lie in the space of features, beside two real images: :math:`\sqrt{\mathrm{tr} \Sigma_G / \mathrm{tr} \Sigma}`.
+    r"""How far apart two samples lie in the space of features, beside two real images.
+
+    .. math:: \sqrt{\mathrm{tr} \Sigma_G / \mathrm{tr} \Sigma}
 
     The mean squared distance of two feature vectors is twice the trace of their covariance, so all pairs are counted.
     """
-    ours, theirs = (math.sqrt(2 * float(gaussian.trace)) for gaussian in (c.sums.gaussian(), c.real.gaussian))
-    ratio = ours / theirs if theirs else math.inf
+    theirs = _pairwise_distance(c.real.gaussian)
+    if theirs == 0:
+        raise UserError("metrics: diversity needs real images that differ; all have the same features")
+    ours = _pairwise_distance(c.sums.gaussian())
+    ratio = ours / theirs
     collapsed = ratio < COLLAPSED
     details: dict[str, Any] = {"pairwise_distance": ours, "pairwise_distance_real": theirs, "collapsed": collapsed}
     if collapsed:
         details["notes"] = [f"collapsed: two samples lie {ratio:.2g} times as far apart as two real images (expected {COLLAPSED} or more)"]
-    return [c.score("diversity", ratio, details=details)]
+    groups = {*c.sums.groups}
+    error = jackknife(lambda group: _pairwise_distance(c.sums.gaussian(groups - {group})) / theirs, c.sums) if c.errors else {}
+    return [c.score("diversity", ratio, details=details, **error)]
+
+
+def _pairwise_distance(gaussian: GaussianStatistics) -> float:
+    """The root of the mean squared distance of two feature vectors."""
+    return math.sqrt(2 * float(gaussian.trace))
 
 
 METRICS: dict[str, Callable[[Comparison], list[Score]]] = {

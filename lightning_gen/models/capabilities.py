@@ -117,7 +117,7 @@ class SupportsCompletion(Protocol):
 
 @runtime_checkable
 class HasHiddenLayer(Protocol):
-    """Has an encoder whose last hidden layer is worth looking at beside its output; part of what can be explained, not of what it can do."""
+    """Has an encoder whose last hidden layer is worth looking at beside its output; no capability, but something to explain."""
 
     def hidden_layer(self, images: Tensor) -> Tensor:
         """uint8 images to what the encoder's last linear layer is given, ``(B, F)``."""

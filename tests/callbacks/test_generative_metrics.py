@@ -157,4 +157,4 @@ def test_vectors_and_natural_images_are_scored_too(train, monkeypatch):
     photos = PhotoPatches(batch_size=8)
     model = DCGAN([3, 32, 32], latent_dim=4, width=4)
     rows = train(model, GenerativeMetrics(8, num_samples=8), data=photos, batches=1)
-    assert {name.partition("(")[0] for name in rows[0]} == {"eval/FD", "eval/CS", "progress/images"}
+    assert {name.partition("(")[0] for name in rows[0]} == {"eval/FD", "eval/CS", "eval/diversity", "progress/images"}

@@ -229,7 +229,7 @@ def test_missing_inception_weights_are_said_in_one_line_and_present_ones_are_use
 
 def test_the_data_sets_own_number_of_samples_and_metrics_are_taken():
     found = {score.name: score for score in evaluate(dcgan(), digits(), Plan()).scores}
-    assert [*found] == ["FD(digits-cnn)", "CS(digits-cnn)"]
+    assert [*found] == ["FD(digits-cnn)", "CS(digits-cnn)", "diversity(digits-cnn)"]
     assert found["FD(digits-cnn)"].protocol["num_samples"] == Digits.evaluation_samples
 
 

@@ -54,7 +54,7 @@ def test_a_folder_a_file_and_an_array_of_the_same_images_have_the_same_scores(tm
         Image.fromarray(image[..., 0]).save(tmp_path / "mine" / f"{index:03d}.png")
     found = [values(score(source, "Digits:test")) for source in (tmp_path / "mine", tmp_path / "mine.npz", digits())]
     assert found[0] == found[1] == found[2]
-    assert found[0].keys() == {"FD(digits-cnn)", "CS(digits-cnn)"}
+    assert found[0].keys() == {"FD(digits-cnn)", "CS(digits-cnn)", "diversity(digits-cnn)"}
 
 
 def test_the_score_against_a_data_set_is_that_of_numpy(tmp_path):

@@ -71,7 +71,7 @@ def test_a_reconstruction_given_the_labels_answers_another_question():
 def test_every_model_that_reconstructs_has_the_score_behind_its_others():
     vae = VAE([1, 8, 8], num_bits=4, likelihood="DiscretizedLogistic")
     names = [score.name for score in evaluate(vae, digits(), Plan(num_samples=4, likelihood_images=64)).scores]
-    assert names == ["FD(digits-cnn)", "CS(digits-cnn)", "bits/dim", MSE]
+    assert names == ["FD(digits-cnn)", "CS(digits-cnn)", "diversity(digits-cnn)", "bits/dim", MSE]
 
 
 def scores(rank, world_size, count):

@@ -66,9 +66,9 @@ def test_every_metric_has_its_own_names_and_says_which_way_is_better():
     labels = np.arange(300) % 3
     found = scores_of(samples(300, labels=labels), reference(400, labels=np.arange(400) % 3), [*METRICS], setting())
     names = [score.name for score in found]
-    assert len({*names}) == len(names) == 10
+    assert len({*names}) == len(names) == 11
     assert {score.name for score in found if score.better == "higher"} == {
-        f"{kind}(net)" for kind in ("CS", "precision", "recall", "density", "coverage", "AuthPct")
+        f"{kind}(net)" for kind in ("CS", "precision", "recall", "density", "coverage", "AuthPct", "diversity")
     }
 
 
@@ -209,3 +209,36 @@ def test_small_sets_have_kids_estimate_from_all_pairs():
     found = one("kid", samples(300), reference(400))
     assert found.details["of_all_images"] == mmd_u_statistic(features(300, shift=0.5, seed=1), features(400))[0]
     assert found.value == pytest.approx(found.details["of_all_images"], rel=0.1)
+
+
+# Diversity.
+
+
+def mean_squared_distance(x):
+    pairs = (x[:, None].astype(np.float64) - x[None]) ** 2
+    return pairs.sum() / (len(x) * (len(x) - 1))
+
+
+@pytest.mark.parametrize("d", [6, 400])
+def test_diversity_is_the_distance_of_all_pairs_of_samples_beside_that_of_real_images(d):
+    found = one("diversity", FeatureSet("samples", 0.7 * features(300, d, seed=1), None), reference(350, d))
+    expected = math.sqrt(mean_squared_distance(0.7 * features(300, d, seed=1)) / mean_squared_distance(features(350, d)))
+    assert found.value == pytest.approx(expected, rel=1e-5)
+    assert found.details["pairwise_distance"] == pytest.approx(expected * found.details["pairwise_distance_real"], rel=1e-9)
+    assert 0 < found.uncertainty < 0.05
+
+
+@pytest.mark.parametrize(("share", "collapsed"), [(1.0, False), (0.6, False), (0.05, True), (0.0, True)])
+def test_samples_that_lie_too_close_to_each_other_are_called_collapsed(share, collapsed):
+    """``share`` of the samples are of their own, the others copies of one."""
+    table = features(300, seed=1)
+    table[round(300 * share) :] = table[0]
+    found = one("diversity", FeatureSet("samples", table, None), reference(400))
+    assert found.details["collapsed"] is collapsed
+    assert ("collapsed" in "".join(found.details.get("notes", []))) is collapsed
+
+
+def test_diversity_beside_real_images_that_are_all_alike_is_refused():
+    same = np.ones((50, 6), np.float32)
+    with pytest.raises(UserError, match="diversity needs real images that differ"):
+        one("diversity", samples(300), Reference("real", GroupSums(same).gaussian(), {"count": 50}, same))

@@ -131,9 +131,8 @@ class AdversarialModel(GenerativeModel, SamplesFromNoise):
         if of_generator == of_discriminator == 1:
             return []
         return [
-            f"model.n_critic {of_discriminator}, model.generator_batches {of_generator}: to one generator update belong {of_discriminator} of the"
-            f" discriminator, and to a batch of it {of_generator} of generated images; papers' iterations are generator updates, budgets here"
-            " are real images seen"
+            f"model.n_critic {of_discriminator}, model.generator_batches {of_generator}: one generator update per {of_discriminator} of the"
+            f" discriminator, on {of_generator} times as many images; papers count generator updates, budgets here real images"
         ]
 
     # One batch.

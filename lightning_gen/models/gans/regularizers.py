@@ -31,8 +31,8 @@ def norm_warnings(discriminator: nn.Module, rule: str) -> list[str]:
     if not norms:
         return []
     return [
-        f"model.discriminator: it has batch normalisation ({norms[0]}{' and others' if norms[1:] else ''}), so that its value of one image depends"
-        f" on the others, and the gradient penalty is not the one of {rule}; expected normalization none or layer"
+        f"model.discriminator: {norms[0]}{' and others normalise' if norms[1:] else ' normalises'} over the batch, so that an image's value"
+        f" depends on the others, and the penalty is not that of {rule}; expected normalization none or layer"
     ]
 
 

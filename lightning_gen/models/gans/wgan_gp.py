@@ -56,9 +56,7 @@ class WGANGP(WassersteinGAN):
     def recipe_warnings(self) -> list[str]:
         lines = norm_warnings(self.discriminator, "WGAN-GP's paper, Section 4")
         if self.hparams.betas[0] > 0:
-            lines.append(
-                f"model.betas {self.hparams.betas}: WGAN-GP's paper has Adam's beta_1 at 0, since a critic's gradients are not steady"
-            )
+            lines.append(f"model.betas {self.hparams.betas}: WGAN-GP's paper has Adam's beta_1 at 0 (Algorithm 1)")
         return [*super().recipe_warnings(), *lines]
 
     def discriminator_terms(self, real: Judged, fake: Judged, noise: Noise) -> dict[str, Tensor]:
