@@ -7,17 +7,23 @@ import math
 from typing import Any, Literal
 
 import pytorch_lightning as pl
+import torch
 
 from lightning_gen.callbacks.budget import Budget
 from lightning_gen.callbacks.checkpoints import Checkpoints, save_checkpoint
 from lightning_gen.callbacks.every import EveryImages, completes_step
-from lightning_gen.distributed import buffers_of_first, say
+from lightning_gen.data.base import ImageDataModule
+from lightning_gen.distributed import alone, buffers_of_first, say
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation import Evaluation, Plan, Scoring, evaluate
 from lightning_gen.models.base import Batch, GenerativeModel
+from lightning_gen.noise import IndexedNoise, blocks, stable_hash
 
 VALIDATION_SEED = 1
 """Not the seed of the final evaluation, so that "best" is not chosen on the noise that it is reported on."""
+
+HELD_OUT_IMAGES = 512
+"""Validation images that a discriminator is asked about."""
 
 
 class GenerativeMetrics(EveryImages):
@@ -86,7 +92,8 @@ class GenerativeMetrics(EveryImages):
         """Score, log, and save the model when it is the best so far. Every rank has to call this."""
         with buffers_of_first(model):
             evaluation = evaluate(model, trainer.datamodule, self.full_plan if kind == "full" else self.plan)
-        row = {f"{kind}/{score.name}": score.value for score in evaluation.scores} | {"progress/images": model.images_seen}
+            held_out = held_out_terms(model, trainer.datamodule)
+        row = {f"{kind}/{score.name}": score.value for score in evaluation.scores} | held_out | {"progress/images": model.images_seen}
         for logger in trainer.loggers:
             logger.log_metrics(row, step=model.batches_seen)
         if kind == "full" or not self.scores_checkpoints(trainer):
@@ -115,6 +122,22 @@ class GenerativeMetrics(EveryImages):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the best score so far."""
         self.best, self.best_images = state["best"], state["best_images"]
+
+
+def held_out_terms(model: GenerativeModel, data: ImageDataModule) -> dict[str, float]:
+    """The terms of the loss that a model wants to see on images it does not train on: a discriminator that knows its images by heart is
+    right about these less often. Means over the first blocks of the validation split, as ``held_out/<term>``; the same on every rank."""
+    if not model.held_out_terms:
+        return {}
+    count = min(HELD_OUT_IMAGES, data.split_size("validation"))
+    sums = dict.fromkeys(model.held_out_terms, 0.0)
+    with torch.random.fork_rng(devices=[]), alone(), model.inference("live"):
+        for block in blocks(count):
+            noise = IndexedNoise(stable_hash("held out"), block, model.device)
+            terms = model.validation_terms(data.batch("validation", block, model.device), noise)
+            for name in sums:
+                sums[name] += float(terms[name]) * len(block)
+    return {f"held_out/{name}": total / count for name, total in sums.items()}
 
 
 def _checkpoints(trainer: pl.Trainer) -> list[Checkpoints]:

@@ -51,6 +51,8 @@ class GenerativeModel(pl.LightningModule):
     """Authors, year and arXiv id."""
     averaged_networks: tuple[str, ...] = ()
     """The attributes of which an exponential moving average (EMA) is worth keeping: what samples, never a discriminator."""
+    held_out_terms: tuple[str, ...] = ()
+    """Which of :meth:`validation_terms` are worth a curve of their own beside the scores of an evaluation during training."""
     data_dependent: tuple[str, ...] = ()
     """Starts of the names of the weights that :meth:`initialize_from_data` sets; a warm start that brings all of them skips it."""
 

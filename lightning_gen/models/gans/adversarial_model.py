@@ -68,6 +68,7 @@ class AdversarialModel(GenerativeModel, SamplesFromNoise):
     family = "gan"
     density = "implicit"
     averaged_networks = ("generator",)
+    held_out_terms = ("accuracy_real", "accuracy_fake", "discriminator_loss")
 
     def __init__(
         self,
