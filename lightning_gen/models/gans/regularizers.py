@@ -20,8 +20,10 @@ def input_gradients(discriminator: Discriminator, x: Tensor, labels: Tensor | No
         x: images or vectors ``(B, *data_shape)``; where they come from is not differentiated.
         labels: of the images.
     """
-    x = x.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(discriminator(x, labels).logits.sum(), x, create_graph=True)
+    # Validation runs in inference mode, whose tensors cannot be differentiated; copies made outside of it can.
+    with torch.inference_mode(False), torch.enable_grad():
+        x, labels = x.detach().clone().requires_grad_(), None if labels is None else labels.clone()
+        (gradient,) = torch.autograd.grad(discriminator(x, labels).logits.sum(), x, create_graph=True)
     return gradient.flatten(1).to(torch.promote_types(gradient.dtype, torch.float32))
 
 
@@ -53,4 +55,5 @@ def between(real: Tensor, fake: Tensor, u: Tensor) -> Tensor:
         real, fake: ``(B, *data_shape)``.
         u: uniform in [0, 1), ``(B, 1)``.
     """
-    return torch.lerp(fake, real, u.to(real).view(-1, *[1] * (real.ndim - 1)))
+    # Autocast leaves generated images in half the real ones' precision.
+    return torch.lerp(fake.to(real), real, u.to(real).view(-1, *[1] * (real.ndim - 1)))
