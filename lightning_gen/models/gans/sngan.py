@@ -55,7 +55,7 @@ class SNGAN(GANOfNetworks):
     def build_discriminator(self) -> Discriminator:
         network = super().build_discriminator()
         self.initialize(network)
-        normalize_spectrally(network)
+        normalize_spectrally(network, "model.discriminator")
         return network
 
     def initialize(self, network: nn.Module) -> None:

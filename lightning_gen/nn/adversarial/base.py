@@ -7,6 +7,9 @@ from typing import Literal, NamedTuple
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from lightning_gen.errors import UserError
+from lightning_gen.nn.adversarial.conditional_norm import ConditionalBatchNorm2d
+
 WITH_WEIGHTS = (nn.Linear, nn.Embedding, nn.Conv2d, nn.ConvTranspose2d)
 
 
@@ -77,10 +80,22 @@ class JointDiscriminator(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} has to implement forward")
 
 
-def normalize_spectrally(network: nn.Module) -> None:
+def normalize_spectrally(network: nn.Module, key: str) -> None:
     r"""Divide every weight by its largest singular value, :math:`W / \sigma(W)` (Miyato et al., 2018, arXiv:1802.05957).
 
-    By one power iteration in each forward pass in training mode; a convolution's weight is the matrix of its output channels.
+    By one power iteration in each forward pass in training mode; a convolution's weight is the matrix of its output channels. The gains and
+    biases of a conditional batch normalisation stay as they are, as those of a plain one do.
+
+    Args:
+        network: whose weights.
+        key: where the user chose it.
+
+    Raises:
+        UserError: a weight is zero, as R3GAN's blocks start with, and has no largest singular value to be divided by.
     """
-    for layer in [layer for layer in network.modules() if isinstance(layer, WITH_WEIGHTS)]:
-        spectral_norm(layer)
+    gains = {layer for norm in network.modules() if isinstance(norm, ConditionalBatchNorm2d) for layer in norm.modules()}
+    for name, layer in [*network.named_modules()]:
+        if isinstance(layer, WITH_WEIGHTS) and layer not in gains:
+            if not layer.weight.any():
+                raise UserError(f"{key}: expected weights to normalise, got {type(network).__name__}, whose {name} is zero at first")
+            spectral_norm(layer)
