@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, scaled_dot_product_attention
 
+from lightning_gen.errors import UserError
+
 
 class SelfAttention(nn.Module):
     r"""Adds to every pixel what it attends to, weighted by a gain that starts at zero.
@@ -35,3 +37,9 @@ class SelfAttention(nn.Module):
         )
         attended = scaled_dot_product_attention(query, key, value, scale=1.0).transpose(1, 2).unflatten(2, x.shape[2:])
         return x + self.gain * self.out(attended)
+
+
+def require_attended(attention: bool, levels: int) -> None:
+    """Refuse attention in a generator that has no block before or behind the maps where it stands."""
+    if attention and levels < 2:
+        raise UserError("attention: expected false for images whose sides are halved only once, got true")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from lightning_gen.errors import UserError
-from lightning_gen.nn.adversarial.attention import SelfAttention
+from lightning_gen.nn.adversarial.attention import SelfAttention, require_attended
 from lightning_gen.nn.adversarial.base import Generator
 from lightning_gen.nn.adversarial.resnet import doubled
 from lightning_gen.nn.base import LabelEmbedding, LabelKind
@@ -84,6 +84,7 @@ class BigGANGenerator(Generator):
         levels, height, breadth = resolution_levels(data_shape)
         require_width(width)
         require_parts(latent_dim, levels + 1)
+        require_attended(attention, levels)
         self.num_parts = levels + 1
         self.embedding = LabelEmbedding(labels, label_features)
         part = latent_dim // self.num_parts

@@ -13,7 +13,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, relu
 
-from lightning_gen.nn.adversarial.attention import SelfAttention
+from lightning_gen.nn.adversarial.attention import SelfAttention, require_attended
 from lightning_gen.nn.adversarial.base import Discriminator, Generator, Judgement, Normalization, norm_layer
 from lightning_gen.nn.adversarial.conditional_norm import ConditionalBatchNorm2d, Projection
 from lightning_gen.nn.base import LabelKind
@@ -90,6 +90,7 @@ class ResNetGenerator(Generator):
         super().__init__()
         levels, height, breadth = resolution_levels(data_shape)
         require_width(width)
+        require_attended(attention, levels)
         self.foot = nn.Sequential(glorot(nn.Linear(latent_dim, width * height * breadth)), nn.Unflatten(1, (width, height, breadth)))
         self.blocks = nn.ModuleList(GeneratorBlock(width, width, labels, upsampling) for _ in range(levels))
         self.attention = SelfAttention(width) if attention else nn.Identity()
