@@ -7,6 +7,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lightning_gen.errors import UserError
+
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "silu": nn.SiLU}
 Activation = Literal["relu", "tanh", "silu"]
 
@@ -28,6 +30,8 @@ class LabelEmbedding(nn.Module):
 
     def __init__(self, kind: LabelKind, features: int = 32) -> None:
         super().__init__()
+        if any(kind) and features < 1:
+            raise UserError(f"label_features: expected at least 1, got {features}")
         self.features = features if any(kind) else 0
         self.by_class = nn.Embedding(kind.num_classes, features) if kind.num_classes else None
         self.by_attribute = nn.Linear(kind.num_attributes, features) if kind.num_attributes and not kind.num_classes else None
