@@ -88,7 +88,9 @@ class AdversarialModel(GenerativeModel, SamplesFromNoise):
         super().__init__(data_shape, **data)
         require_at_least(1, latent_dim=latent_dim, n_critic=n_critic, generator_batches=generator_batches, micro_batches=micro_batches)
         require_at_least(0, clip_norm=clip_norm, decay_images=decay_images)
-        require_positive(learning_rate=learning_rate, discriminator_learning_rate=discriminator_learning_rate or learning_rate)
+        require_positive(learning_rate=learning_rate)
+        if discriminator_learning_rate is not None:
+            require_positive(discriminator_learning_rate=discriminator_learning_rate)
         if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
             raise UserError(f"model.betas: expected two numbers from 0 to below 1, got {betas}")
         require_policies(augmentation, pixels.is_image(data_shape))
@@ -259,10 +261,10 @@ class AdversarialModel(GenerativeModel, SamplesFromNoise):
         return torch.optim.Adam(parameters, lr=learning_rate, betas=tuple(self.hparams.betas))
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        rate = self.hparams.learning_rate
+        rate, discriminator_rate = self.hparams.learning_rate, self.hparams.discriminator_learning_rate
         return [
             self.optimizer_of(self.generator_parameters(), rate),
-            self.optimizer_of(self.discriminator_parameters(), self.hparams.discriminator_learning_rate or rate),
+            self.optimizer_of(self.discriminator_parameters(), rate if discriminator_rate is None else discriminator_rate),
         ]
 
     # Images.
