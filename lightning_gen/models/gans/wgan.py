@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lightning_gen.models.base import Batch
 from lightning_gen.models.gans.adversarial_model import Judged
 from lightning_gen.models.gans.gan_of_networks import GANOfNetworks
-from lightning_gen.models.hyperparameters import require_positive
+from lightning_gen.models.hyperparameters import require_default, require_positive
 from lightning_gen.noise import Noise
 
 
@@ -54,6 +54,7 @@ class WGAN(WassersteinGAN):
     ) -> None:
         require_positive(weight_clip=weight_clip)
         super().__init__(data_shape, n_critic=n_critic, learning_rate=learning_rate, **options)
+        require_default("RMSProp has none", betas=(self.hparams.betas, [0.5, 0.999]))
 
     def after_discriminator_update(self) -> None:
         """Clip every weight of the critic."""
