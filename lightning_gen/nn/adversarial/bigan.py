@@ -132,7 +132,7 @@ class ConvBiGANDiscriminator(JointDiscriminator):
         self.first = nn.Conv2d(data_shape[0], width, 4, 2, 1)
         pairs = [*zip(channels, channels[1:], strict=False)]
         self.convolutions = nn.ModuleList(nn.Conv2d(before, after, 4, 2, 1, bias=False) for before, after in pairs)
-        self.of_z = nn.ModuleList(nn.Linear(size, after, bias=False) for _, after in pairs)
+        self.of_z = nn.ModuleList(nn.Linear(size, after, bias=False) for _, after in pairs) if size else None
         self.norms = nn.ModuleList(nn.BatchNorm2d(after) for _, after in pairs)
         self.num_features = 2 * channels[-1]
         self.joint = Layer(channels[-1] * height * breadth, self.num_features, size)
@@ -142,8 +142,9 @@ class ConvBiGANDiscriminator(JointDiscriminator):
     def forward(self, x: Tensor, z: Tensor, labels: Tensor | None = None) -> Judgement:
         z = self.embedding.append(z, labels)
         h = leaky_relu(self.first(x), SLOPE)
-        for convolution, of_z, norm in zip(self.convolutions, self.of_z, self.norms, strict=True):
-            h = leaky_relu(norm(convolution(h) + of_z(z)[..., None, None]), SLOPE)
+        offsets = [of_z(z)[..., None, None] for of_z in self.of_z] if self.of_z is not None else [0.0] * len(self.norms)
+        for convolution, offset, norm in zip(self.convolutions, offsets, self.norms, strict=True):
+            h = leaky_relu(norm(convolution(h) + offset), SLOPE)
         features = leaky_relu(self.joint(h.flatten(1), z), SLOPE)
         return Judgement(self.head(features), features)
 
