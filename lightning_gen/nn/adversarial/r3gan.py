@@ -71,7 +71,9 @@ class R3GANBlock(nn.Module):
 
 def halved(x: Tensor) -> Tensor:
     """x at half its resolution."""
-    return interpolate(x, scale_factor=0.5, mode="bilinear", align_corners=False, antialias=True)
+    # On CPUs torch has no such filter for numbers of 16 bits.
+    wide = x.float() if x.device.type == "cpu" and x.dtype.itemsize < 4 else x
+    return interpolate(wide, scale_factor=0.5, mode="bilinear", align_corners=False, antialias=True).to(x.dtype)
 
 
 def doubled(x: Tensor) -> Tensor:
