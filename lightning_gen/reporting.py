@@ -71,9 +71,8 @@ def make_record(
 
 
 def sample_options(model: GenerativeModel, plan: Plan) -> dict[str, Any]:
-    """How the model answered, at the plan's temperature where that has one."""
-    temperature = {} if plan.temperature is None else {"temperature": plan.temperature}
-    return model.answer_options() | temperature | ({"conditional": True} if model.conditional else {})
+    """How the model answered, with what the plan has it do otherwise."""
+    return model.answer_options() | plan.sample_options | ({"conditional": True} if model.conditional else {})
 
 
 def describe_checkpoint(path: pathlib.Path) -> Checkpoint:

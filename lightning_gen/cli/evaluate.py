@@ -22,6 +22,9 @@ def run(argv: list[str]) -> int:
     parser.add_argument(
         "--temperature", type=float, metavar="T", help="of a flow's samples: z of its prior times T (default: the run's own)"
     )
+    parser.add_argument(
+        "--truncation", type=float, metavar="T", help="of a BigGAN's samples: z within T deviations of its prior (default: the run's own)"
+    )
     parser.add_argument("--standing_statistics", type=int, default=0, metavar="N", help="BatchNorm statistics from N batches of samples")
     parser.add_argument("--generalization", action="store_true", help="compare the likelihood with that of training images")
     parser.add_argument("--neighbours", type=int, default=0, metavar="N", help="picture of N samples beside their nearest training images")

@@ -46,6 +46,7 @@ def run(options: argparse.Namespace) -> None:
         options.standing_statistics,
         options.generalization,
         options.temperature,
+        options.truncation,
     )
     if options.neighbours < 0:
         raise UserError(f"--neighbours: expected 0 (none) or a number of samples, got {options.neighbours}")

@@ -19,6 +19,9 @@ def run(argv: list[str]) -> int:
     parser.add_argument(
         "--temperature", type=float, metavar="T", help="of a flow's samples: z of its prior times T (default: the run's own)"
     )
+    parser.add_argument(
+        "--truncation", type=float, metavar="T", help="of a BigGAN's samples: z within T deviations of its prior (default: the run's own)"
+    )
     parser.add_argument("--out", default="samples.png", help="sheet.png, folder/ or samples.npz (default: %(default)s)")
     parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help="module, or .py file, whose classes may be used")
     options = parser.parse_args(argv)

@@ -16,7 +16,7 @@ from lightning_gen.checkpoint import find_checkpoint, load_model
 from lightning_gen.cli.output import quiet
 from lightning_gen.cli.scoring import progress_bar
 from lightning_gen.errors import UserError
-from lightning_gen.evaluation.temperature import at_temperature
+from lightning_gen.evaluation.sampling_options import OPTIONS, sampling_with
 from lightning_gen.images import is_image, make_grid, save_png
 from lightning_gen.models.base import GenerativeModel
 from lightning_gen.models.capabilities import ReportsPlaces, SupportsLatents, SupportsSampling
@@ -36,7 +36,8 @@ def run(options: argparse.Namespace) -> None:
     write = writer(options.out, model)
     labels = None if options.labels is None else parse_labels(options.labels, model, options.num_samples)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    with at_temperature(model, options.temperature):
+    asked = {name: value for name in OPTIONS if (value := getattr(options, name)) is not None}
+    with sampling_with(model, asked):
         images = draw(model, options.num_samples, options.seed, labels, options.weights)
     try:
         write(images, labels)

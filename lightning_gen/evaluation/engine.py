@@ -23,9 +23,9 @@ from lightning_gen.evaluation.judge import Judge, Progress
 from lightning_gen.evaluation.likelihood import gap_score, likelihood_score, log_probs
 from lightning_gen.evaluation.plan import Evaluation, Plan, Scoring
 from lightning_gen.evaluation.reconstruction import reconstruction_score
+from lightning_gen.evaluation.sampling_options import OPTIONS, sampling_with
 from lightning_gen.evaluation.standing import batch_norm_layers, standing_statistics
 from lightning_gen.evaluation.streams import ImageStream, model_stream, split_stream
-from lightning_gen.evaluation.temperature import at_temperature
 from lightning_gen.models.base import GenerativeModel
 from lightning_gen.models.capabilities import SupportsLikelihood, SupportsReconstruction, SupportsSampling
 
@@ -47,8 +47,8 @@ def require_something_to_measure(model: GenerativeModel, num_samples: int | None
 
 
 def require_use_of_sample_options(model: GenerativeModel, data: ImageDataModule, plan: Plan) -> None:
-    """Refuse standing statistics or a temperature on which no score would depend: a likelihood is one of the model as it was trained."""
-    for key in ("standing_statistics", "temperature"):
+    """Refuse standing statistics and sample options on which no score would depend: a likelihood is one of the model as it was trained."""
+    for key in ("standing_statistics", *OPTIONS):
         if (value := getattr(plan, key)) and not scores_samples(model, data, plan):
             why = "num_samples is 0" if plan.num_samples == 0 else f"{data.name} has no measure for those of {type(model).__name__}"
             raise UserError(f"{key}: changes samples, of which none are scored here ({why}); expected nothing, got {value}")
@@ -84,7 +84,7 @@ def evaluate(
     evaluation = Evaluation(headline(data, extractor, isinstance(model, SupportsLikelihood)))
     num_samples = data.evaluation_samples if plan.num_samples is None else plan.num_samples
     # Building the extractor's network draws its weights, before the stored ones replace them.
-    with torch.random.fork_rng(devices=[]), model.inference(plan.weights), exact_arithmetic(), at_temperature(model, plan.temperature):
+    with torch.random.fork_rng(devices=[]), model.inference(plan.weights), exact_arithmetic(), sampling_with(model, plan.sample_options):
         if num_samples and choice.extractor and isinstance(model, SupportsSampling):
             plan = dataclasses.replace(plan, num_samples=num_samples, scoring=dataclasses.replace(plan.scoring, extractor=choice.extractor))
             with standing_statistics(model, plan.standing_statistics, plan.seed):

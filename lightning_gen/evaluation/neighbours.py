@@ -15,9 +15,9 @@ from lightning_gen.evaluation.defaults import choose
 from lightning_gen.evaluation.extraction import extract
 from lightning_gen.evaluation.judge import Judge, Progress
 from lightning_gen.evaluation.plan import Plan
+from lightning_gen.evaluation.sampling_options import sampling_with
 from lightning_gen.evaluation.standing import standing_statistics
 from lightning_gen.evaluation.streams import model_stream, split_stream
-from lightning_gen.evaluation.temperature import at_temperature
 from lightning_gen.images import make_grid
 from lightning_gen.metrics.neighbours import nearest_neighbours
 from lightning_gen.models.base import GenerativeModel
@@ -40,9 +40,9 @@ def neighbour_sheet(model: GenerativeModel, data: ImageDataModule, plan: Plan, n
     if extractor is None or not isinstance(model, SupportsSampling):
         raise UserError(f"neighbours: {type(model).__name__} on {data.name} has no samples to compare; expected 0")
     judge = Judge.build(dataclasses.replace(plan.scoring, extractor=extractor), plan.scoring.dialects[0], model.device, progress)
-    inference, temperature = model.inference(plan.weights), at_temperature(model, plan.temperature)
+    inference, options = model.inference(plan.weights), sampling_with(model, plan.sample_options)
     standing = standing_statistics(model, plan.standing_statistics, plan.seed)
-    with torch.random.fork_rng(devices=[]), inference, exact_arithmetic(), temperature, standing:
+    with torch.random.fork_rng(devices=[]), inference, exact_arithmetic(), options, standing:
         samples = model_stream(model, num_samples, plan.seed)
         reference = judge.reference(split_stream(data, "train"))
         features = extract(samples, judge.extractor, None, lambda done, total: progress("samples", done, total))

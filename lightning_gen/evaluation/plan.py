@@ -71,6 +71,7 @@ class Plan:
         standing_statistics: batches of 64 samples from which BatchNorm's statistics are computed anew before sampling; 0 to keep them.
         generalization: whether to compare the likelihood of the split with that of as many training images.
         temperature: at which to sample; None for the model's own. It is part of the answer, which the record keeps.
+        truncation: likewise, of how many deviations of the prior samples come from.
     """
 
     split: Literal["train", "validation", "test"] = "test"
@@ -83,6 +84,7 @@ class Plan:
     standing_statistics: int = 0
     generalization: bool = False
     temperature: float | None = None
+    truncation: float | None = None
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
@@ -90,8 +92,9 @@ class Plan:
         for key, smallest in (("num_samples", 0), ("likelihood_samples", 1), ("standing_statistics", 0)):
             if (value := getattr(self, key)) is not None and value < smallest:
                 raise UserError(f"{key}: expected at least {smallest}, got {value}")
-        if self.temperature is not None and not 0 < self.temperature < math.inf:
-            raise UserError(f"temperature: expected a positive number, got {self.temperature}")
+        for key, value in self.sample_options.items():
+            if not 0 < value < math.inf:
+                raise UserError(f"{key}: expected a positive number, got {value}")
         if self.likelihood_images is not None and self.likelihood_images < 1:
             raise UserError(f"likelihood_images: expected at least 1, or nothing for all, got {self.likelihood_images}")
         check_weights(self.weights)
@@ -99,6 +102,12 @@ class Plan:
             raise UserError("generalization: compares with the training split; expected split validation or test, got train")
         if self.num_samples == 1:
             raise UserError("num_samples: a distance between sets of images needs at least 2, got 1")
+
+    @property
+    def sample_options(self) -> dict[str, float]:
+        """How to sample otherwise than the model's own way."""
+        options = {"temperature": self.temperature, "truncation": self.truncation}
+        return {name: value for name, value in options.items() if value is not None}
 
 
 def check_weights(weights: str) -> None:

@@ -77,6 +77,17 @@ class SupportsTemperature(Protocol):
 
 
 @runtime_checkable
+class SupportsTruncation(Protocol):
+    """Can be told to leave out what is far from the middle of its prior."""
+
+    truncation: float
+    """How many deviations of the prior its samples come from; 0 for all of it."""
+
+    def set_truncation(self, truncation: float) -> None:
+        """Sample with another truncation from now on, which ``answer_options`` says."""
+
+
+@runtime_checkable
 class SupportsPath(Protocol):
     """Leads noise to data by steps that can be looked at."""
 
@@ -154,6 +165,7 @@ CAPABILITIES: dict[str, type] = {
     "decoding": SupportsDecoding,
     "prior": SupportsPrior,
     "temperature": SupportsTemperature,
+    "truncation": SupportsTruncation,
     "path": SupportsPath,
     "posterior": SupportsPosterior,
     "reconstruction": SupportsReconstruction,

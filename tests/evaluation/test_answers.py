@@ -14,7 +14,7 @@ from lightning_gen.evaluation.neighbours import NEIGHBOURS, neighbour_sheet
 from lightning_gen.evaluation.samples import Samples
 from lightning_gen.evaluation.standing import standing_statistics
 from lightning_gen.metrics.extractors.inception_weights import FILE_NAME, VARIABLE
-from lightning_gen.models import DCGAN, NICE, VAE, RealNVP
+from lightning_gen.models import DCGAN, NICE, VAE, BigGAN, RealNVP
 
 
 def vae():
@@ -115,6 +115,27 @@ def test_a_temperature_that_changes_nothing_or_cannot_be_is_refused():
     for temperature in (0.0, math.inf, math.nan):
         with pytest.raises(UserError, match=f"temperature: expected a positive number, got {temperature}"):
             Plan(temperature=temperature)
+
+
+def biggan(**options):
+    torch.manual_seed(0)
+    networks = {
+        "generator": {"class_path": "BigGANGenerator", "width": 4},
+        "discriminator": {"class_path": "ResNetDiscriminator", "width": 4},
+    }
+    return BigGAN([1, 8, 8], num_bits=4, latent_dim=6, **networks, **options)
+
+
+def test_a_truncation_of_the_plan_is_that_of_a_model_that_has_it_and_stands_in_its_answer():
+    model, plan = biggan(), Plan(num_samples=70)
+    own, less = (evaluate(model, digits(), dataclasses.replace(plan, truncation=value)) for value in (None, 0.3))
+    native = evaluate(biggan(truncation=0.3), digits(), plan)
+    assert (model.truncation, model.answer_options()) == (0, {})
+    assert biggan(truncation=0.3).answer_options() == Plan(truncation=0.3).sample_options == {"truncation": 0.3}
+    assert [score.value for score in less.scores] == [score.value for score in native.scores]
+    assert [score.value for score in less.scores] != [score.value for score in own.scores]
+    with pytest.raises(UserError, match="truncation: VAE has none; expected nothing, got 0.3"):
+        evaluate(vae(), digits(), Plan(num_samples=70, truncation=0.3))
 
 
 # Likelihood.

@@ -51,15 +51,19 @@ class BigGAN(SAGAN):
         discriminator_learning_rate: float | None = None,
         **options: Any,
     ) -> None:
-        require_at_least(0, truncation=truncation)
         networks = {"generator": generator, "discriminator": discriminator}
         rates = {"learning_rate": learning_rate, "discriminator_learning_rate": discriminator_learning_rate}
         super().__init__(data_shape, latent_dim=latent_dim, n_critic=n_critic, **networks, **rates, **options)
-        self.truncation = truncation
+        self.set_truncation(truncation)
 
     def initialize(self, network: nn.Module) -> None:
         """Orthogonal weights."""
         network.apply(orthogonal)
+
+    def set_truncation(self, truncation: float) -> None:
+        """Sample with this truncation from now on; a checkpoint keeps the hyperparameter."""
+        require_at_least(0, truncation=truncation)
+        self.truncation = truncation
 
     def draw_latents(self, noise: Noise, *, labels: Tensor | None = None) -> Tensor:
         """Draws of z, truncated where the model is told so."""
