@@ -134,7 +134,7 @@ def test_a_truncation_of_the_plan_is_that_of_a_model_that_has_it_and_stands_in_i
     assert biggan(truncation=0.3).answer_options() == Plan(truncation=0.3).sample_options == {"truncation": 0.3}
     assert [score.value for score in less.scores] == [score.value for score in native.scores]
     assert [score.value for score in less.scores] != [score.value for score in own.scores]
-    with pytest.raises(UserError, match="truncation: VAE has none; expected nothing, got 0.3"):
+    with pytest.raises(UserError, match=r"truncation: VAE has none; expected nothing, got 0\.3"):
         evaluate(vae(), digits(), Plan(num_samples=70, truncation=0.3))
 
 
