@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lightning_gen.analysis.code_traversal import CodeTraversal
 from lightning_gen.analysis.completion import Completion
 from lightning_gen.analysis.density import Density
 from lightning_gen.analysis.exploration import Explorer, Request
@@ -22,7 +23,7 @@ from lightning_gen.errors import UserError, did_you_mean
 
 EXPLORERS = (
     Posterior(), Traversal(), Manifold(), Scatter(), Interpolation(), Arithmetic(), Holes(), Reconstruction(),
-    Density(), FlowPath(), Temperature(), Completion(),
+    Density(), FlowPath(), Temperature(), Completion(), CodeTraversal(),
 )  # fmt: skip
 KINDS: dict[str, Explorer] = {explorer.name: explorer for explorer in EXPLORERS}
 

@@ -8,7 +8,7 @@ from lightning_gen.cli.evaluate import SPLITS
 
 KINDS = (
     "posterior", "traversal", "manifold", "scatter", "interpolation", "arithmetic", "holes", "reconstruction",
-    "density", "path", "temperature", "completion",
+    "density", "path", "temperature", "completion", "code_traversal",
 )  # fmt: skip
 
 

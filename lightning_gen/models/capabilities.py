@@ -135,6 +135,19 @@ class HasHiddenLayer(Protocol):
 
 
 @runtime_checkable
+class HasRecognisedCodes(Protocol):
+    """Has a z that ends in codes which it reads off an image again; no capability, but something to explain."""
+
+    categories: list[int]
+    """How many values each categorical code has: as many numbers of z, one of them 1."""
+    num_continuous: int
+    """Continuous codes in [-1, 1], which come last."""
+
+    def recovered(self, z: Tensor, labels: Tensor | None = None) -> dict[str, float]:
+        """How well the codes of z ``(B, D)`` are read off the images of z."""
+
+
+@runtime_checkable
 class ReportsPlaces(Protocol):
     """Draws an image in many steps, so that somebody may want to be told of each; not a capability in the sense of what a model can do."""
 

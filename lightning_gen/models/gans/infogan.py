@@ -59,6 +59,7 @@ class InfoGAN(GANOfNetworks):
         require_at_least(1, num_continuous=num_continuous + len(categories))  # else there is nothing to recognise
         code_size = sum(categories) + num_continuous
         super().__init__(data_shape, latent_dim=latent_dim + code_size, **options)
+        self.categories, self.num_continuous = categories, num_continuous
         self.recognition = mlp(self.discriminator.num_features, [recognition_width], code_size, nn.LeakyReLU(0.2))
 
     def discriminator_parameters(self) -> list[nn.Parameter]:
@@ -67,15 +68,29 @@ class InfoGAN(GANOfNetworks):
     @property
     def code_sizes(self) -> list[int]:
         """Lengths of the parts of z: the noise, each categorical code, the continuous ones."""
-        return [self.hparams.latent_dim, *self.hparams.categories, self.hparams.num_continuous]
+        return [self.hparams.latent_dim, *self.categories, self.num_continuous]
 
     def prior(self, noise: Noise, name: str) -> Tensor:
         """Noise and codes, ``(B, latent_dim + sum(categories) + num_continuous)``."""
         parts = [noise.normal(name, (self.hparams.latent_dim,))]
-        for number, count in enumerate(self.hparams.categories):
+        for number, count in enumerate(self.categories):
             value = (noise.uniform(f"{name}/category/{number}", ()) * count).long().clamp(max=count - 1)
             parts.append(one_hot(value, count).to(parts[0]))
-        return torch.cat([*parts, noise.uniform(f"{name}/continuous", (self.hparams.num_continuous,)) * 2 - 1], 1)
+        return torch.cat([*parts, noise.uniform(f"{name}/continuous", (self.num_continuous,)) * 2 - 1], 1)
+
+    def recovered(self, z: Tensor, labels: Tensor | None = None) -> dict[str, float]:
+        """The share of right categories, and the root mean squared error of continuous codes, read off the images of z ``(B, D)``."""
+        noise_size, *sizes = self.code_sizes
+        codes = z[:, noise_size:].split(sizes, 1)
+        guesses = self.recognition(self.discriminator(self.generator(z, labels), labels).features).split(sizes, 1)
+        kinds = [f"category {number}" for number in range(len(self.categories))]
+        found = {
+            name: float((guess.argmax(1) == code.argmax(1)).float().mean())
+            for name, guess, code in zip(kinds, guesses, codes, strict=False)
+        }
+        if self.num_continuous:
+            found["continuous error"] = float((guesses[-1] - codes[-1]).square().mean().sqrt())
+        return found
 
     def information_terms(self, fake: Judged) -> dict[str, Tensor]:
         r""":math:`-\lambda L_I` of each kind of code, in nats; for continuous codes without the constants."""
@@ -84,11 +99,11 @@ class InfoGAN(GANOfNetworks):
         codes = fake.z[:, noise_size:].split(sizes, 1)
         guesses = self.recognition(fake.features).split(sizes, 1)
         terms = {}
-        if self.hparams.categories:
+        if self.categories:
             pairs = zip(guesses[:-1], codes[:-1], strict=True)
             bound = sum(math.log(code.shape[1]) - cross_entropy(guess, code.argmax(1)) for guess, code in pairs)
             terms["information_categorical"] = -self.hparams.categorical_weight * bound
-        if self.hparams.num_continuous:
+        if self.num_continuous:
             distance = (guesses[-1] - codes[-1]).square().sum(1).mean() / 2
             terms["information_continuous"] = self.hparams.continuous_weight * distance
         return terms
