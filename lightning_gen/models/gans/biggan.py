@@ -34,6 +34,7 @@ class BigGAN(SAGAN):
         n_critic: discriminator updates per generator update.
         learning_rate: the generator's.
         discriminator_learning_rate: the discriminator's; null for the same.
+        betas: Adam's decay rates.
         **options: as for :class:`SNGAN`.
     """
 
@@ -49,11 +50,12 @@ class BigGAN(SAGAN):
         n_critic: int = 4,
         learning_rate: float = 2e-4,
         discriminator_learning_rate: float | None = None,
+        betas: list[float] = [0.0, 0.999],
         **options: Any,
     ) -> None:
         networks = {"generator": generator, "discriminator": discriminator}
         rates = {"learning_rate": learning_rate, "discriminator_learning_rate": discriminator_learning_rate}
-        super().__init__(data_shape, latent_dim=latent_dim, n_critic=n_critic, **networks, **rates, **options)
+        super().__init__(data_shape, latent_dim=latent_dim, n_critic=n_critic, betas=betas, **networks, **rates, **options)
         self.set_truncation(truncation)
 
     def initialize(self, network: nn.Module) -> None:
