@@ -52,7 +52,7 @@ def generator_terms(model: AdversarialModel) -> dict[str, float]:
 def gradients(model: AdversarialModel, player: str, count: int = 6) -> dict[str, Tensor]:
     """Of one player's loss on a batch worked off in parts as the model does it, for every parameter; zero where there is none."""
     model.zero_grad()
-    whole, draws = batch(count), noise(count)
+    whole, draws = batch(count, model.num_classes or 4), noise(count)
     for part, part_noise in model.parts(whole, draws):
         losses = model.discriminator_loss if player == "discriminator" else model.generator_loss
         (losses(part, part_noise)[f"{player}_loss"] * len(part[0]) / count).backward()
