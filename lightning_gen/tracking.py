@@ -21,6 +21,8 @@ from lightning_gen.errors import UserError
 IMAGES = "progress/images"
 """The key of images seen over all ranks: a column of every row, and the x-axis of W&B."""
 
+METRICS_FILE = "metrics.csv"
+
 SCORE_PREFIXES = ("eval", "full")  # few samples during training; the full protocol at checkpoints
 
 Direction = Literal["lower", "higher"]
@@ -59,7 +61,7 @@ class CSVTracker(ImagesAxis, Logger):
 
     def __init__(self, run_folder: str | os.PathLike[str]) -> None:
         super().__init__()
-        self.path = pathlib.Path(run_folder) / "metrics.csv"
+        self.path = pathlib.Path(run_folder) / METRICS_FILE
         self._columns: list[str] | None = None
 
     @property

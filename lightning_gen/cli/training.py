@@ -13,6 +13,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 from torch._dynamo.exc import TorchDynamoException
 
+from lightning_gen.analysis.score_curve import read_curve, score_curve
 from lightning_gen.callbacks.run_folder import CONFIG_FILE, require_writable
 from lightning_gen.checkpoint import class_of, find_checkpoint, images_seen, init_from, load_model, read_checkpoint
 from lightning_gen.cli.experiment import Experiment, FinalEvaluation
@@ -20,9 +21,12 @@ from lightning_gen.cli.output import quiet
 from lightning_gen.cli.scoring import publish, score_checkpoint
 from lightning_gen.errors import Preempted, UserError
 from lightning_gen.evaluation import is_measurable, require_something_to_measure, require_use_of_sample_options
+from lightning_gen.evaluation.defaults import choose, headline
+from lightning_gen.images import save_png
 from lightning_gen.leaderboard.record import ResultRecord
+from lightning_gen.models.capabilities import SupportsLikelihood
 from lightning_gen.reporting import describe_checkpoint, experiment_settings
-from lightning_gen.tracking import IMAGES
+from lightning_gen.tracking import IMAGES, METRICS_FILE
 
 NAMES = 3
 """Weights that a warm start names."""
@@ -101,6 +105,8 @@ def _fit(experiment: Experiment, checkpoint: pathlib.Path | None) -> pathlib.Pat
     folder = experiment.run_folder.folder
     if not (folder / "checkpoints" / "last.ckpt").is_file():
         raise UserError("trainer: its limits (max_steps, max_epochs, limit_train_batches, max_time) left nothing to train")
+    if trainer.is_global_zero:
+        _draw_curve(experiment, folder)
     if experiment.preemption.preempted:
         raise Preempted(f"told to stop; saved at {experiment.model.images_seen} images, continue with: lightning-gen fit --resume {folder}")
     if final.enabled:
@@ -108,6 +114,17 @@ def _fit(experiment: Experiment, checkpoint: pathlib.Path | None) -> pathlib.Pat
     for logger in trainer.loggers:
         getattr(logger, "close", lambda: None)()
     return folder
+
+
+def _draw_curve(experiment: Experiment, folder: pathlib.Path) -> None:
+    """The headline score against images seen, where it was computed at least twice, as a picture of the run."""
+    data, scoring = experiment.datamodule, experiment.metrics.scoring
+    name, better = headline(data, choose(data, scoring).extractor, isinstance(experiment.model, SupportsLikelihood))
+    points = read_curve(folder / METRICS_FILE, name)
+    if len(points) >= 2:
+        pictures = folder / "pictures"
+        pictures.mkdir(exist_ok=True)
+        save_png(score_curve(points, name, better), str(pictures / "score_curve.png"))
 
 
 def _require_use_of_sample_options(experiment: Experiment, final: FinalEvaluation) -> None:
