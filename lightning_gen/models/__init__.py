@@ -42,6 +42,7 @@ MODELS = {
     "WaveNet": "autoregressive.wavenet",
     "ImageTransformer": "autoregressive.image_transformer",
     "GAN": "gans.gan",
+    "GANOfNetworks": "gans.gan_of_networks",
     "DCGAN": "gans.dcgan",
     "LSGAN": "gans.lsgan",
     "WGAN": "gans.wgan",

@@ -53,7 +53,7 @@ class ACGAN(GANOfNetworks):
         self.classifier = nn.Linear(self.discriminator.num_features, self.num_classes)
 
     def build_discriminator(self) -> Discriminator:
-        return build(self.hparams.discriminator, Discriminator, "model.discriminator", data_shape=self.data_shape)
+        return self.initialized(build(self.hparams.discriminator, Discriminator, "model.discriminator", data_shape=self.data_shape))
 
     def discriminator_parameters(self) -> list[nn.Parameter]:
         return [*self.discriminator.parameters(), *self.classifier.parameters()]

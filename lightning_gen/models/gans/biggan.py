@@ -8,14 +8,13 @@ anew what lies outside, the truncation maps the normal distribution on the trunc
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightning_gen.models.gans.sagan import SAGAN
 from lightning_gen.models.hyperparameters import require_at_least
-from lightning_gen.nn.adversarial.biggan import orthogonal
 from lightning_gen.noise import Noise
 from lightning_gen.registry import ClassSpec
 
@@ -35,6 +34,7 @@ class BigGAN(SAGAN):
         learning_rate: the generator's.
         discriminator_learning_rate: the discriminator's; null for the same.
         betas: Adam's decay rates.
+        initialization: as for :class:`GANOfNetworks`.
         **options: as for :class:`SNGAN`.
     """
 
@@ -51,16 +51,15 @@ class BigGAN(SAGAN):
         learning_rate: float = 2e-4,
         discriminator_learning_rate: float | None = None,
         betas: list[float] = [0.0, 0.999],
+        initialization: Literal["own", "orthogonal"] = "orthogonal",
         **options: Any,
     ) -> None:
         networks = {"generator": generator, "discriminator": discriminator}
         rates = {"learning_rate": learning_rate, "discriminator_learning_rate": discriminator_learning_rate}
-        super().__init__(data_shape, latent_dim=latent_dim, n_critic=n_critic, betas=betas, **networks, **rates, **options)
+        super().__init__(
+            data_shape, latent_dim=latent_dim, n_critic=n_critic, betas=betas, **networks, **rates, initialization=initialization, **options
+        )
         self.set_truncation(truncation)
-
-    def initialize(self, network: nn.Module) -> None:
-        """Orthogonal weights."""
-        network.apply(orthogonal)
 
     def set_truncation(self, truncation: float) -> None:
         """Sample with this truncation from now on; a checkpoint keeps the hyperparameter."""

@@ -49,6 +49,5 @@ class SAGAN(SNGAN):
 
     def build_generator(self) -> Generator:
         network = super().build_generator()
-        self.initialize(network)
         normalize_spectrally(network, "model.generator")
         return network

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightning_gen.models.base import Batch
 from lightning_gen.models.gans.adversarial_model import Judged
@@ -54,12 +54,8 @@ class SNGAN(GANOfNetworks):
 
     def build_discriminator(self) -> Discriminator:
         network = super().build_discriminator()
-        self.initialize(network)
         normalize_spectrally(network, "model.discriminator")
         return network
-
-    def initialize(self, network: nn.Module) -> None:
-        """Set the weights of a network before they are normalised; here they are as it was built."""
 
     def discriminator_terms(self, real: Judged, fake: Judged, noise: Noise) -> dict[str, Tensor]:
         if self.hparams.objective == "non_saturating":

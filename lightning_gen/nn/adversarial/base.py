@@ -99,3 +99,9 @@ def normalize_spectrally(network: nn.Module, key: str) -> None:
             if not layer.weight.any():
                 raise UserError(f"{key}: expected weights to normalise, got {type(network).__name__}, whose {name} is zero at first")
             spectral_norm(layer)
+
+
+def orthogonal(layer: nn.Module) -> None:
+    """Orthogonal weights (Saxe et al., 2014, arXiv:1312.6120); a convolution's is the matrix of its output channels. Biases stay."""
+    if isinstance(layer, WITH_WEIGHTS):
+        nn.init.orthogonal_(layer.weight)

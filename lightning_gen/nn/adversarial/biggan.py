@@ -108,9 +108,3 @@ def require_parts(latent_dim: int, num_parts: int) -> None:
     """Refuse a z that cannot be divided."""
     if latent_dim % num_parts:
         raise UserError(f"model.latent_dim: expected a multiple of {num_parts}, a part for each resolution, got {latent_dim}")
-
-
-def orthogonal(layer: nn.Module) -> None:
-    """Orthogonal weights; biases as they are."""
-    if isinstance(layer, nn.Conv2d | nn.Linear | nn.Embedding):
-        nn.init.orthogonal_(layer.weight)
