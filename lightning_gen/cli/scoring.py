@@ -18,6 +18,7 @@ from lightning_gen.evaluation import Plan, evaluate, is_measurable, require_some
 from lightning_gen.evaluation import Progress as Report
 from lightning_gen.evaluation.neighbours import neighbour_sheet
 from lightning_gen.images import save_png
+from lightning_gen.leaderboard.published import verdict
 from lightning_gen.leaderboard.record import ResultRecord, Score, write
 from lightning_gen.leaderboard.text import printable
 from lightning_gen.reporting import describe_checkpoint, make_record, run_of
@@ -47,7 +48,8 @@ def publish(record: ResultRecord, console: Console) -> None:
         separator = ", " if len(record.scores) <= ON_ONE_LINE else "\n  "
         line = f"{record.checkpoint.kind}: " + separator.join(map(in_words, record.scores))
         notes = [f"{score.name}: {note}" for score in record.scores for note in score.details.get("notes", [])]
-        for text in (line, *notes):
+        where = verdict(record)
+        for text in (line, *notes, *([] if where is None else [where])):
             console.print(text, markup=False, highlight=False, soft_wrap=True)
         results = pathlib.Path(record.run_folder) / "results"
         try:

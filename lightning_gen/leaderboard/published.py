@@ -1,0 +1,95 @@
+"""Published results of recipes that configurations follow: whether a run of one is where it should be.
+
+Only for a score of the same name on the same data set, with as many samples, against images of the same split; everything else says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lightning_gen.leaderboard.record import ResultRecord, Score
+
+BAND = 0.1
+"""How far from a published value, as a share of it, a run counts as on track: other code, other seeds, other networks' last digits."""
+NEAR = 0.05
+"""How far from a point of a published curve, as a share of its generator updates, a checkpoint may be to be compared with it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A published recipe's scores.
+
+    Args:
+        source: who published it.
+        score: name of the score; lower is better.
+        split: whose images are the reference.
+        num_samples: N.
+        images_per_update: real images that belong to a generator update: batch times discriminator updates.
+        final: generator updates at the end, and the value there.
+        curve: generator updates -> value, on the way.
+        remark: how the protocol is not quite the same.
+    """
+
+    source: str
+    split: str
+    num_samples: int
+    images_per_update: int
+    score: str = "FID"
+    final: tuple[int, float] | None = None
+    curve: Mapping[int, float] = field(default_factory=dict)
+    remark: str = ""
+
+
+def mimicry(value: float, num_samples: int = 50_000) -> Published:
+    """A result of the mimicry library: 100,000 generator updates in batches of 64, five of the discriminator each."""
+    remark = "published against 50,000 training images, of which 5,000 validate here"
+    return Published(source="mimicry", split="train", num_samples=num_samples, images_per_update=320, final=(100_000, value), remark=remark)
+
+
+PUBLISHED: dict[str, Published] = {
+    "wgan_gp_cifar10": mimicry(22.29),
+    "sngan_cifar10": mimicry(16.77),
+    "projection_gan_cifar10": mimicry(10.84),
+    "dcgan_studiogan_cifar10": Published(
+        source="StudioGAN's log",
+        split="test",
+        num_samples=10_000,
+        images_per_update=128,
+        curve={2_000: 114.9, 4_000: 92.6, 10_000: 65.3, 20_000: 60.3, 40_000: 55.7},
+    ),
+}
+"""By the name of the configuration. StudioGAN's curves are of its own recipes alone: its SNGAN is conditional, and its WGAN-GP's critic has
+batch normalisation."""
+
+
+def verdict(record: ResultRecord) -> str | None:
+    """One line on where a result stands beside the published ones; None where there is nothing to compare.
+
+    Args:
+        record: of a run.
+    """
+    published = PUBLISHED.get(record.config_name)
+    score = None if published is None else next((score for score in record.scores if _is_comparable(score, published)), None)
+    if published is None or score is None:
+        return None
+    updates = record.cost.images_seen / published.images_per_update
+    points = {**published.curve, **({} if published.final is None else dict([published.final]))}
+    near = [point for point in points if abs(updates - point) <= NEAR * point]
+    if not near:
+        at = ", ".join(f"{point:,}" for point in points)
+        return f"published ({published.source}): at {at} generator updates; this is {updates:,.0f}"
+    point = min(near, key=lambda point: abs(point - updates))
+    low, high = points[point] * (1 - BAND), points[point] * (1 + BAND)
+    words = (
+        "on track" if low <= score.value <= high else "better than the published band" if score.value < low else "off the published band"
+    )
+    remark = f" ({published.remark})" if published.remark else ""
+    return (
+        f"{words}: {score.name} {score.value:.4g}, published ({published.source}) {points[point]:g} at {point:,} generator updates{remark}"
+    )
+
+
+def _is_comparable(score: Score, published: Published) -> bool:
+    asked = {"dataset": "cifar10", "split": published.split, "num_samples": published.num_samples}
+    return score.name == published.score and all(score.protocol.get(key) == value for key, value in asked.items())
