@@ -20,29 +20,29 @@ def of(record, config, value, images, split="train", num_samples=50_000, name="F
     ("value", "words"),
     [(16.77, "on track"), (18.4, "on track"), (18.5, "off the published band"), (15.0, "better than the published band")],
 )
-def test_a_final_score_is_on_track_within_a_tenth_of_the_published_one(record, value, words):
-    line = verdict(of(record, "sngan_cifar10", value, 32_000_000))
+def test_a_final_score_is_on_track_within_a_tenth_of_the_published_one(example, value, words):
+    line = verdict(of(example, "sngan_cifar10", value, 32_000_000))
     assert line.startswith(f"{words}: FID {value}, published (mimicry) 16.77 at 100,000 generator updates")
 
 
 @pytest.mark.parametrize(("updates", "published"), [(2_000, 114.9), (9_700, 65.3), (20_000, 60.3)])
-def test_a_checkpoint_on_the_way_is_held_against_the_curve_at_its_generator_updates(record, updates, published):
-    line = verdict(of(record, "dcgan_studiogan_cifar10", published, updates * 128, "test", 10_000))
+def test_a_checkpoint_on_the_way_is_held_against_the_curve_at_its_generator_updates(example, updates, published):
+    line = verdict(of(example, "dcgan_studiogan_cifar10", published, updates * 128, "test", 10_000))
     assert line.startswith(f"on track: FID {published}, published (StudioGAN's log) {published:g} at ")
 
 
-def test_between_the_points_of_a_curve_the_points_are_named(record):
-    line = verdict(of(record, "dcgan_studiogan_cifar10", 80.0, 6_000 * 128, "test", 10_000))
+def test_between_the_points_of_a_curve_the_points_are_named(example):
+    line = verdict(of(example, "dcgan_studiogan_cifar10", 80.0, 6_000 * 128, "test", 10_000))
     assert line.endswith("at 2,000, 4,000, 10,000, 20,000, 40,000 generator updates; this is 6,000")
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"config": "sngan_photos"}, {"split": "test"}, {"num_samples": 10_000}, {"name": "FD(cifar-cnn)"}, {"name": "FID[torchmetrics]"}],
-)
-def test_another_question_gets_no_answer(record, change):
+OTHERS = [{"config": "sngan_photos"}, {"split": "test"}, {"num_samples": 10_000}, {"name": "FD(cifar-cnn)"}, {"name": "FID[torchmetrics]"}]
+
+
+@pytest.mark.parametrize("change", OTHERS)
+def test_another_question_gets_no_answer(example, change):
     asked = {"config": "sngan_cifar10", "value": 16.77, "images": 32_000_000} | change
-    assert verdict(of(record, **asked)) is None
+    assert verdict(of(example, **asked)) is None
 
 
 def test_every_published_recipe_is_a_configuration_whose_budget_it_names():
