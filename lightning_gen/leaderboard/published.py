@@ -1,6 +1,6 @@
 """Published results of recipes that configurations follow: whether a run of one is where it should be.
 
-Only for a score of the same name on the same data set, with as many samples, against images of the same split; everything else says nothing.
+Only for a score of the same name on the same data set, with as many samples, against images of the same split.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ BAND = 0.1
 """How far from a published value, as a share of it, a run counts as on track: other code, other seeds, other networks' last digits."""
 NEAR = 0.05
 """How far from a point of a published curve, as a share of its generator updates, a checkpoint may be to be compared with it."""
+OFF = "off the published band"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,13 +82,10 @@ def verdict(record: ResultRecord) -> str | None:
         return f"published ({published.source}): at {at} generator updates; this is {updates:,.0f}"
     point = min(near, key=lambda point: abs(point - updates))
     low, high = points[point] * (1 - BAND), points[point] * (1 + BAND)
-    words = (
-        "on track" if low <= score.value <= high else "better than the published band" if score.value < low else "off the published band"
-    )
+    words = "on track" if low <= score.value <= high else "better than the published band" if score.value < low else OFF
     remark = f" ({published.remark})" if published.remark else ""
-    return (
-        f"{words}: {score.name} {score.value:.4g}, published ({published.source}) {points[point]:g} at {point:,} generator updates{remark}"
-    )
+    place = f"{points[point]:g} at {point:,} generator updates{remark}"
+    return f"{words}: {score.name} {score.value:.4g}, published ({published.source}) {place}"
 
 
 def _is_comparable(score: Score, published: Published) -> bool:
