@@ -42,7 +42,7 @@ class FinalEvaluation:
         enabled: whether to evaluate and write result records.
         split: the split that the leaderboard's rows report on.
         num_samples: N images to draw; null for the data set's own N.
-        metrics: of fid, is, kid, prdc, fd_infinity, per_class, authpct; null for the data set's own.
+        metrics: of fid, is, kid, prdc, fd_infinity, per_class, authpct, diversity; null for the data set's own.
         dialects: whose conventions: tf1 (torch-fidelity), torchmetrics, or both.
         likelihood_samples: k of the likelihood's k-sample bound.
         likelihood_images: the first so many images; null for all.

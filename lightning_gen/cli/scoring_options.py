@@ -18,7 +18,8 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
 
 def add_metric_options(parser: argparse.ArgumentParser) -> None:
     """Which scores of samples, and how."""
-    parser.add_argument("--metrics", metavar="M,...", help="of fid, is, kid, prdc, fd_infinity, per_class, authpct (default: by data set)")
+    metrics = "fid, is, kid, prdc, fd_infinity, per_class, authpct, diversity"
+    parser.add_argument("--metrics", metavar="M,...", help=f"of {metrics} (default: by data set)")
     parser.add_argument("--dialect", default="tf1", metavar="D,...", help="tf1 (torch-fidelity), torchmetrics, or 'both' (default: tf1)")
     parser.add_argument("--exact", action="store_true", help="Frechet distance by singular values, to the last digit; slower")
     parser.add_argument("--no_floor", action="store_true", help="do not score held-out real images beside the samples")

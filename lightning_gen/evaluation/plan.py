@@ -25,7 +25,8 @@ class Scoring:
     """How images are scored, whoever made them.
 
     Args:
-        metrics: of ``fid``, ``is``, ``kid``, ``prdc``, ``fd_infinity``, ``per_class``, ``authpct``; None for those of the data set.
+        metrics: of ``fid``, ``is``, ``kid``, ``prdc``, ``fd_infinity``, ``per_class``, ``authpct``,
+            ``diversity``; None for those of the data set.
         extractor: the feature network; None for the first of the data set's whose weights are on this machine.
         extractor_weights: a file with its weights, where it can be given one.
         layer: which of its layers, where it has several; None for the usual one.
