@@ -23,7 +23,7 @@ from lightning_gen.leaderboard.record import ResultRecord, Score, write
 from lightning_gen.leaderboard.text import printable
 from lightning_gen.reporting import describe_checkpoint, make_record, run_of
 
-ON_ONE_LINE = 4
+ON_ONE_LINE = 5
 """More scores than that get a line each."""
 
 

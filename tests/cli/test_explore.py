@@ -12,7 +12,7 @@ from PIL import Image
 from lightning_gen.analysis.kinds import KINDS
 from lightning_gen.checkpoint import find_checkpoint, sha256
 
-IMPOSSIBLE = ["manifold", "density", "path", "completion"]
+IMPOSSIBLE = ["manifold", "density", "path", "completion", "code_traversal"]
 OF_A_VAE = {*KINDS} - {*IMPOSSIBLE}
 
 

@@ -23,7 +23,12 @@ def test_a_run_folder_holds_everything(vae_run):
     assert vae_run.parent.name == "vae_digits"
     for name in ("config.yaml", "metrics.csv", "checkpoints/best.ckpt", "checkpoints/last.ckpt", "pictures", "results"):
         assert (vae_run / name).exists(), name
-    assert {path.name.partition("_")[0] for path in (vae_run / "pictures").glob("*.png")} == {"samples", "reconstructions", "explore"}
+    assert {path.name.partition("_")[0] for path in (vae_run / "pictures").glob("*.png")} == {
+        "samples",
+        "reconstructions",
+        "explore",
+        "score",
+    }
     assert sorted(record["checkpoint"]["kind"] for record in records(vae_run)) == ["best", "last"]
     rows = list(csv.DictReader((vae_run / "metrics.csv").open()))
     assert {"progress/images", "train/loss", "eval/FD(digits-cnn)", "eval/bits/dim", "full/FD(digits-cnn)"} <= rows[0].keys()

@@ -34,7 +34,7 @@ def test_the_new_run_is_sampled_evaluated_and_ranked(autoencoder_run, capsys, tm
     assert fitted_to.items() >= {"density": "mixture", "seed": 0, "images": 997}.items()
     refused(["fit_latents", new], "LatentDensityModel has a density of its codes already")
     (record,) = records(new)
-    assert {*scores(record)} == {"FD(digits-cnn)", "CS(digits-cnn)", "reconstruction MSE"}
+    assert {*scores(record)} == {"FD(digits-cnn)", "CS(digits-cnn)", "diversity(digits-cnn)", "reconstruction MSE"}
     assert record["model"]["name"] == "LatentDensityModel"
     assert record["answer"]["sample_options"]["latent_density"].startswith("mixture of 3 normals, full covariance, fitted to")
     assert record["run_name"].startswith("autoencoder_digits_mixture/")

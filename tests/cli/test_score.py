@@ -53,10 +53,11 @@ def values(found):
 def test_the_scores_are_on_stdout_and_the_warnings_on_stderr(execute, images):
     outcome = execute("score", images, "--reference", "Digits:test", "--claimed", "fd=3.17")
     assert outcome.code == 0
-    first, distance, classifier, claim = outcome.out.splitlines()
+    first, distance, classifier, diversity, claim = outcome.out.splitlines()
     assert first == "200 images of mine.npz against digits (test)"
     assert distance.startswith("FD(digits-cnn) ")
     assert classifier.startswith("CS(digits-cnn) ")
+    assert diversity.startswith("diversity(digits-cnn) ")
     assert claim.startswith("FD(digits-cnn): claimed 3.17, verified ")
     assert all(line.startswith("warning: ") for line in outcome.err.splitlines())
     assert "mine.npz: with 200 images of 32 features" in outcome.err

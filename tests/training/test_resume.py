@@ -94,7 +94,7 @@ def test_evaluation_pictures_and_checkpoints_do_not_touch_training(model, world_
     watched = checkpoint(whole(model, world_size))
     assert bare.pop("callbacks") != watched.pop("callbacks")
     assert different(bare, watched) == []
-    assert len(list((whole(model, world_size) / "pictures").glob("*.png"))) == (8 if model == "vae" else 4)
+    assert len(list((whole(model, world_size) / "pictures").glob("*.png"))) == (9 if model == "vae" else 5)
 
 
 def test_another_seed_is_another_run(whole, pool, tmp_path):
