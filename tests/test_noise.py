@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lightning_gen import noise as noise_module
-from lightning_gen.noise import BLOCK, IndexedNoise, StepNoise, blocks, philox, stable_hash
+from lightning_gen.noise import BLOCK, IndexedNoise, PartOfNoise, StepNoise, blocks, philox, stable_hash
 
 SCATTERED = [700, 3, 3, 64, 65, 0, 127, 128, 700, 10**12, 63]
 
@@ -155,6 +155,16 @@ def test_step_noise_is_named_not_counted_and_leaves_the_global_generator_alone()
     assert torch.equal(torch.get_rng_state(), state)
     IndexedNoise(0, [0]).normal("z", (3,))
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("kind", DRAWS)
+@pytest.mark.parametrize("source", [IndexedNoise(0, range(60, 70)), StepNoise(10, 0, 1)], ids=["indexed", "step"])
+def test_a_part_of_noise_has_the_rows_of_the_whole(source, kind):
+    whole = getattr(source, kind)("z", (3,))
+    for start, stop in ((0, 10), (0, 4), (4, 9), (9, 10), (7, 50)):
+        part = PartOfNoise(source, start, stop)
+        assert torch.equal(getattr(part, kind)("z", (3,)), whole[start:stop])
+        assert (len(part), part.device) == (len(whole[start:stop]), source.device)
 
 
 @pytest.mark.parametrize("count", [1, 63, 64, 65, 200])

@@ -145,6 +145,7 @@ CASES = {
     "conditional BiGAN conv": (BiGAN, {"latent_dim": 3, **CONV_BIGAN, **LABELS}),
     "conditional InfoGAN": (InfoGAN, {"latent_dim": 3, **MLP_GAN, **LABELS}),
     "conditional RelativisticGAN": (RelativisticGAN, {"latent_dim": 3, **R3GAN, **LABELS}),
+    "conditional SAGAN": (SAGAN, {**EACH, **ATTENTION_GAN, **LABELS}),
     "conditional BigGAN": (BigGAN, {**EACH, **BIGGAN, **LABELS}),
     "RealNVP": (RealNVP, {"width": 4, "num_blocks": 1, "normalization": "ActNorm"}),
     "RealNVP batch normalisation": (RealNVP, {"width": 4, "num_blocks": 1}),
