@@ -184,3 +184,8 @@ def test_the_discriminator_is_shown_the_real_image_at_the_generators_size(cls):
 def test_a_size_that_is_none_or_larger_is_refused(shape, size):
     with pytest.raises(UserError, match=r"^model\.generated_size: expected "):
         BiGAN(list(shape), latent_dim=3, generated_size=size, **ENCODING)
+
+
+def test_a_regressor_of_augmented_images_is_refused():
+    with pytest.raises(UserError, match=r"model\.augmentation: z is recovered from images as they are; expected nothing"):
+        LatentRegressorGAN([1, 8, 8], augmentation=["color"])

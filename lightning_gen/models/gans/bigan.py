@@ -19,7 +19,7 @@ from lightning_gen.errors import UserError
 from lightning_gen.models.base import Batch
 from lightning_gen.models.gans.adversarial_model import AdversarialModel, Judged
 from lightning_gen.models.gans.losses import cross_entropy_fake, cross_entropy_real
-from lightning_gen.models.hyperparameters import require_at_least
+from lightning_gen.models.hyperparameters import require_at_least, require_default
 from lightning_gen.nn.adversarial.base import Generator, JointDiscriminator, Judgement
 from lightning_gen.nn.base import Encoder, last_hidden_layer
 from lightning_gen.noise import Noise
@@ -176,6 +176,7 @@ class LatentRegressorGAN(EncodingGAN):
     def __init__(self, data_shape: list[int], joint: bool = False, regression_weight: float = 1.0, **options: Any) -> None:
         require_at_least(0, regression_weight=regression_weight)
         super().__init__(data_shape, **options)
+        require_default("z is recovered from images as they are", augmentation=(self.hparams.augmentation, []))
 
     def build_discriminator(self) -> JointDiscriminator:
         own = {"latent_dim": 0, "data_shape": self.generated_shape, "labels": self.label_kind}

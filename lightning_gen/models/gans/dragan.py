@@ -1,8 +1,8 @@
 r"""DRAGAN (Kodali et al., 2017, arXiv:1705.07215).
 
-Implemented: the non-saturating game with a gradient penalty around real images, lambda 10; the points are those of the authors' code,
-:math:`x + \tfrac12 \sigma u`, u uniform in [0, 1) for each value and sigma the standard deviation of all values of the global batch. The
-paper's text has normal noise of variance c instead.
+Implemented: the non-saturating game with a gradient penalty around real images, lambda 10, at the points
+:math:`x + \tfrac12 \sigma u`, u uniform in [0, 1) for each value and sigma the standard deviation of all values of the global batch.
+Deviations: the paper's text has normal noise of variance c instead; common code draws a point between x and this one besides.
 """
 
 from __future__ import annotations
