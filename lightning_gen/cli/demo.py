@@ -24,7 +24,7 @@ def run(argv: list[str]) -> int:
     leaderboard.run(["--results", options.runs])
     for folder in sorted(_runs(options.runs) - known):
         print(f"run folder:   {folder}")
-        for sheet in sorted((folder / "pictures").glob("*.png"))[-1:]:
+        for sheet in sorted((folder / "pictures").glob("samples_*.png"))[-1:]:
             print(f"sample sheet: {sheet}")
     return 0
 
