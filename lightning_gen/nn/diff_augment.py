@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from lightning_gen.errors import UserError
 from lightning_gen.noise import Noise
 
 
@@ -73,3 +74,12 @@ def augment(x: Tensor, policies: Sequence[str], noise: Noise, name: str) -> Tens
     for policy in policies:
         x = POLICIES[policy](x, noise, name)
     return x
+
+
+def require_policies(augmentation: Sequence[str], of_images: bool) -> None:
+    """Refuse an augmentation that there is not, twice the same, and any of vectors."""
+    for policy in augmentation:
+        if policy not in POLICIES or augmentation.count(policy) > 1:
+            raise UserError(f"model.augmentation: expected each of {', '.join(POLICIES)} at most once, got {augmentation}")
+    if augmentation and not of_images:
+        raise UserError(f"model.augmentation: vectors cannot be augmented; expected [], got {augmentation}")

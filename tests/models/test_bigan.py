@@ -189,3 +189,8 @@ def test_a_size_that_is_none_or_larger_is_refused(shape, size):
 def test_a_regressor_of_augmented_images_is_refused():
     with pytest.raises(UserError, match=r"model\.augmentation: z is recovered from images as they are; expected nothing"):
         LatentRegressorGAN([1, 8, 8], augmentation=["color"])
+
+
+def test_a_constant_rate_for_so_many_images_is_refused_where_it_never_falls():
+    with pytest.raises(UserError, match=r"model\.constant_images: the rate never falls .*; expected nothing, got 100"):
+        BiGAN([1, 8, 8], constant_images=100)

@@ -16,7 +16,7 @@ from lightning_gen.models.gans.losses import cross_entropy_fake, cross_entropy_r
 from lightning_gen.models.hyperparameters import require_at_least, require_positive
 from lightning_gen.models.sampling import SamplesFromNoise
 from lightning_gen.nn.adversarial.base import Discriminator, Generator, JointDiscriminator, Judgement
-from lightning_gen.nn.diff_augment import POLICIES, augment
+from lightning_gen.nn.diff_augment import augment, require_policies
 from lightning_gen.noise import Noise, PartOfNoise
 
 Policy = Literal["color", "translation", "cutout"]
@@ -292,12 +292,3 @@ class AdversarialModel(GenerativeModel, SamplesFromNoise):
     def answer_options(self) -> dict[str, Any]:
         """With the augmentation that D was trained under, where there is one."""
         return {"augmentation": "+".join(self.hparams.augmentation)} if self.hparams.augmentation else {}
-
-
-def require_policies(augmentation: list[Any], of_images: bool) -> None:
-    """Refuse an augmentation that there is not, twice the same, and any of vectors."""
-    for policy in augmentation:
-        if policy not in POLICIES or augmentation.count(policy) > 1:
-            raise UserError(f"model.augmentation: expected each of {', '.join(POLICIES)} at most once, got {augmentation}")
-    if augmentation and not of_images:
-        raise UserError(f"model.augmentation: vectors cannot be augmented; expected [], got {augmentation}")

@@ -60,6 +60,8 @@ class EncodingGAN(AdversarialModel):
     ) -> None:
         require_at_least(0, weight_decay=weight_decay, constant_images=constant_images, generated_size=generated_size)
         require_smaller(data_shape, generated_size)
+        if not decay_images:
+            require_default("the rate never falls (decay_images is 0)", constant_images=(constant_images, 0))
         super().__init__(data_shape, latent_dim=latent_dim, decay_images=decay_images, **options)
         self.latent_shapes = {"z": (latent_dim,)}
         own = {"data_shape": self.data_shape, "out_features": latent_dim, "labels": self.label_kind}
