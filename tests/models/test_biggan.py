@@ -79,3 +79,10 @@ def test_adam_is_the_papers():
 def test_a_truncation_below_zero_is_refused():
     with pytest.raises(UserError, match=r"^model\.truncation: expected at least 0, got -1\.0"):
         model(truncation=-1.0)
+
+
+def test_a_length_of_the_labels_vector_needs_labels():
+    networks = {"generator": {"class_path": "BigGANGenerator", "width": 8, "label_features": 16}, "discriminator": "DCGANDiscriminator"}
+    assert BigGAN([1, 8, 8], latent_dim=9, num_classes=3, conditional=True, **networks).conditional
+    with pytest.raises(UserError, match=r"label_features: there are no labels, .* got 16"):
+        BigGAN([1, 8, 8], latent_dim=9, **networks)

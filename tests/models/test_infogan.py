@@ -108,6 +108,8 @@ def test_the_generator_learns_to_make_codes_readable():
         ({"categories": [], "num_continuous": 0}, "model.num_continuous: expected at least 1, got 0"),
         ({"continuous_weight": -1.0}, "model.continuous_weight: expected at least 0, got -1.0"),
         ({"latent_dim": 0}, "model.latent_dim: expected at least 1, got 0"),
+        ({"categories": [], "categorical_weight": 2.0}, "model.categorical_weight: there are no categorical codes"),
+        ({"num_continuous": 0, "continuous_weight": 2.0}, "model.continuous_weight: there are no continuous codes"),
     ],
 )
 def test_codes_that_are_none_are_refused(options, line):

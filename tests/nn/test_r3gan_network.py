@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from lightning_gen.errors import UserError
 from lightning_gen.nn.adversarial import R3GANDiscriminator, R3GANGenerator
 from lightning_gen.nn.adversarial.r3gan import BiasedActivation, R3GANBlock, doubled, halved
 from lightning_gen.nn.base import LabelKind
@@ -98,3 +99,8 @@ def test_the_logit_of_a_label_is_the_inner_product_with_its_vector_over_the_root
     for logit, feature, label in zip(logits, features, (2, 0, 2), strict=True):
         expected = sum(network.embedding.by_class.weight[label] * (network.head.weight @ feature)) / math.sqrt(5)
         torch.testing.assert_close(logit[0], expected)
+
+
+def test_a_length_of_the_labels_vector_needs_labels():
+    with pytest.raises(UserError, match=r"^label_features: there are no labels, .* got 16"):
+        R3GANDiscriminator((1, 8, 8), width=16, label_features=16)

@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy, one_hot
 from lightning_gen.models.base import Batch
 from lightning_gen.models.gans.adversarial_model import Judged
 from lightning_gen.models.gans.gan_of_networks import GANOfNetworks
-from lightning_gen.models.hyperparameters import require_at_least
+from lightning_gen.models.hyperparameters import require_at_least, require_default
 from lightning_gen.nn.mlp import mlp
 from lightning_gen.noise import Noise
 
@@ -57,6 +57,10 @@ class InfoGAN(GANOfNetworks):
         require_at_least(2, categories=min(categories, default=2))
         require_at_least(0, num_continuous=num_continuous, categorical_weight=categorical_weight, continuous_weight=continuous_weight)
         require_at_least(1, num_continuous=num_continuous + len(categories))  # else there is nothing to recognise
+        if not categories:
+            require_default("there are no categorical codes", categorical_weight=(categorical_weight, 1.0))
+        if not num_continuous:
+            require_default("there are no continuous codes", continuous_weight=(continuous_weight, 0.1))
         code_size = sum(categories) + num_continuous
         super().__init__(data_shape, latent_dim=latent_dim + code_size, **options)
         self.categories, self.num_continuous = categories, num_continuous

@@ -9,6 +9,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from lightning_gen.errors import UserError
 from lightning_gen.nn.adversarial.conditional_norm import ConditionalBatchNorm2d
+from lightning_gen.nn.base import LabelKind
 
 WITH_WEIGHTS = (nn.Linear, nn.Embedding, nn.Conv2d, nn.ConvTranspose2d)
 
@@ -105,3 +106,9 @@ def orthogonal(layer: nn.Module) -> None:
     """Orthogonal weights (Saxe et al., 2014, arXiv:1312.6120); a convolution's is the matrix of its output channels. Biases stay."""
     if isinstance(layer, WITH_WEIGHTS):
         nn.init.orthogonal_(layer.weight)
+
+
+def require_label_use(labels: LabelKind, label_features: int, default: int) -> None:
+    """Refuse a length of the label's vector where there are no labels."""
+    if not any(labels) and label_features != default:
+        raise UserError(f"label_features: there are no labels, the model is unconditional; expected nothing, got {label_features}")

@@ -13,10 +13,12 @@ from torch.nn.functional import relu
 
 from lightning_gen.errors import UserError
 from lightning_gen.nn.adversarial.attention import SelfAttention, require_attended
-from lightning_gen.nn.adversarial.base import Generator
+from lightning_gen.nn.adversarial.base import Generator, require_label_use
 from lightning_gen.nn.adversarial.resnet import doubled
 from lightning_gen.nn.base import LabelEmbedding, LabelKind
 from lightning_gen.nn.conv import require_width, resolution_levels
+
+LABEL_FEATURES = 128
 
 
 class ModulatedBatchNorm2d(nn.Module):
@@ -77,7 +79,7 @@ class BigGANGenerator(Generator):
         data_shape: tuple[int, ...],
         labels: LabelKind = LabelKind(),
         width: int = 384,
-        label_features: int = 128,
+        label_features: int = LABEL_FEATURES,
         attention: bool = False,
     ) -> None:
         super().__init__()
@@ -86,6 +88,7 @@ class BigGANGenerator(Generator):
         require_parts(latent_dim, levels + 1)
         require_attended(attention, levels)
         self.num_parts = levels + 1
+        require_label_use(labels, label_features, LABEL_FEATURES)
         self.embedding = LabelEmbedding(labels, label_features)
         part = latent_dim // self.num_parts
         self.foot = nn.Sequential(nn.Linear(part, width * height * breadth), nn.Unflatten(1, (width, height, breadth)))

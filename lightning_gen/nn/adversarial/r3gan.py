@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu
 
 from lightning_gen.errors import UserError
-from lightning_gen.nn.adversarial.base import Discriminator, Generator, Judgement
+from lightning_gen.nn.adversarial.base import Discriminator, Generator, Judgement, require_label_use
 from lightning_gen.nn.base import LabelEmbedding, LabelKind
 from lightning_gen.nn.conv import require_width, resolution_levels
 
+LABEL_FEATURES = 64
 SLOPE = 0.2
 GAIN = math.sqrt(2 / (1 + SLOPE**2))
 """What keeps the size of a signal through the leaky ReLU."""
@@ -138,7 +139,7 @@ class R3GANDiscriminator(Discriminator):
         blocks_per_resolution: int = 2,
         expansion: int = 2,
         group_width: int = 16,
-        label_features: int = 64,
+        label_features: int = LABEL_FEATURES,
     ) -> None:
         super().__init__()
         levels, height, breadth = resolution_levels(data_shape)
@@ -147,6 +148,7 @@ class R3GANDiscriminator(Discriminator):
         self.foot = scaled(nn.Conv2d(data_shape[0], width, 1, bias=False))
         self.stages = stages(levels + 1, width, blocks_per_resolution, expansion, group_width)
         self.basis = scaled(nn.Conv2d(width, width, (height, breadth), groups=width, bias=False))
+        require_label_use(labels, label_features, LABEL_FEATURES)
         self.embedding = LabelEmbedding(labels, label_features)
         self.head = scaled(nn.Linear(width, self.embedding.features or 1, bias=False))
 
