@@ -1,9 +1,10 @@
 """Every adversarial loss on eight Gaussians on a circle: which modes it covers, and how many of its samples are near one.
 
-Usage: python benchmarks/gan_toy.py [--images 1500000] [--seeds 3] [--models NAME ...]
+Usage: python benchmarks/gan_toy.py [--images 500000] [--seeds 3] [--models NAME ...]
 
-The same fully connected networks for all, Adam but for WGAN, one generator update per discriminator update but for WGAN and WGAN-GP, whose
-papers have five. A mode is covered by at least a quarter of its share of 10,000 samples within 3 standard deviations of its middle.
+The same fully connected networks for all, Adam at 0.001 but for WGAN, one generator update per discriminator update but for WGAN and
+WGAN-GP, whose papers have five; non-saturating and DRAGAN at 0.0002, for at 0.001 they fall on one mode with every seed. A mode is
+covered by at least a quarter of its share of 10,000 samples within 3 standard deviations of its middle.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ NETWORKS: dict[str, Any] = {
 SHARED = {"latent_dim": 16}
 MODELS: dict[str, tuple[type[GenerativeModel], dict[str, Any]]] = {
     "minimax": (models.GAN, {"hidden": [128, 128], "objective": "minimax", "learning_rate": 1e-3}),
-    "non-saturating": (models.GAN, {"hidden": [128, 128], "learning_rate": 1e-3}),
+    "non-saturating": (models.GAN, {"hidden": [128, 128], "learning_rate": 2e-4}),
     "least squares": (models.LSGAN, {**NETWORKS, "learning_rate": 1e-3}),
     "hinge, spectral norm (SNGAN)": (models.SNGAN, {**NETWORKS, "n_critic": 1, "learning_rate": 1e-3}),
     "Wasserstein, clipped (WGAN)": (models.WGAN, {**NETWORKS, "learning_rate": 1e-3, "weight_clip": 0.1}),
     "Wasserstein, penalty (WGAN-GP)": (models.WGANGP, {**NETWORKS, "learning_rate": 1e-3, "penalty_weight": 1.0}),
-    "DRAGAN": (models.DRAGAN, {**NETWORKS, "learning_rate": 1e-3}),
+    "DRAGAN": (models.DRAGAN, {**NETWORKS, "learning_rate": 2e-4}),
     "relativistic paired, R1 + R2": (models.RelativisticGAN, {**NETWORKS, "gamma": 0.1, "learning_rate": 1e-3}),
     "relativistic average, R1 + R2": (models.RelativisticGAN, {**NETWORKS, "objective": "average", "gamma": 0.1, "learning_rate": 1e-3}),
 }
@@ -77,7 +78,7 @@ def trained(name: str, seed: int, images: int) -> GenerativeModel:
 def main() -> None:
     """Print one line per loss."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--images", type=int, default=1_500_000)
+    parser.add_argument("--images", type=int, default=500_000)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--models", nargs="+", default=[*MODELS], choices=[*MODELS])
     options = parser.parse_args()

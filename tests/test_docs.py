@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 GUIDE = (DOCS / "add_a_model.md").read_text()
 METRICS = (DOCS / "metrics.md").read_text()
-PAGES = {family: (DOCS / "models" / f"{family}.md").read_text() for family in ("autoencoders", "autoregressive", "flows")}
+PAGES = {family: (DOCS / "models" / f"{family}.md").read_text() for family in ("autoencoders", "autoregressive", "flows", "gans")}
 
 
 def blocks(text: str, mark: str) -> list[tuple[str, str]]:
@@ -104,6 +104,13 @@ def test_the_commands_of_the_page_on_autoregressive_models_work(user, capsys):
         run(words)
     assert [*(user / "runs" / "made_digits").rglob("explore-completion-*.png")]
     assert [*(user / "runs" / "vq_vae_digits").rglob("last.ckpt")]
+    assert (user / "sheet.png").is_file()
+
+
+def test_the_commands_of_the_page_on_gans_work(user, capsys):
+    for words in commands(PAGES["gans"]):
+        run(words)
+    assert [*(user / "runs" / "lsgan_digits").rglob("last.ckpt")]
     assert (user / "sheet.png").is_file()
 
 
