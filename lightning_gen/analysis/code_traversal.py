@@ -27,7 +27,9 @@ class CodeTraversal(Explorer):
     options = ("num_images", "steps")
 
     def obstacle(self, space: LatentSpace, request: Request) -> str | None:
-        return None if isinstance(space.model, HasRecognisedCodes) else f"{space.name} has no codes that it recognises"
+        if not isinstance(space.model, HasRecognisedCodes):
+            return f"{space.name} has no codes that it recognises"
+        return None if space.makes_images else f"{space.name} makes vectors, not images"
 
     def draw(self, space: LatentSpace, request: Request) -> Exploration:
         starts = space.draw(range(request.num_images or ROWS))

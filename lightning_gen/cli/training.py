@@ -93,7 +93,8 @@ def _fit(experiment: Experiment, checkpoint: pathlib.Path | None) -> pathlib.Pat
         _require_data(experiment)
         require_writable(experiment.folder)
         print(f"run folder: {experiment.folder}", file=sys.stderr)
-        for line in experiment.model.recipe_warnings():
+        budget = experiment.config_init["budget"].images, experiment.datamodule.batch_size
+        for line in experiment.model.recipe_warnings() + experiment.model.budget_warnings(*budget):
             print(f"recipe: {line}", file=sys.stderr)
     try:
         trainer.fit(experiment.model, datamodule=experiment.datamodule, ckpt_path=checkpoint, weights_only=True)

@@ -53,6 +53,8 @@ class GenerativeModel(pl.LightningModule):
     """The attributes of which an exponential moving average (EMA) is worth keeping: what samples, never a discriminator."""
     held_out_terms: tuple[str, ...] = ()
     """Which of :meth:`validation_terms` are worth a curve of their own beside the scores of an evaluation during training."""
+    rate_ends_at_zero: bool = True
+    """Whether the learning rate is zero after ``decay_images``, where a model has such a hyperparameter."""
     data_dependent: tuple[str, ...] = ()
     """Starts of the names of the weights that :meth:`initialize_from_data` sets; a warm start that brings all of them skips it."""
 
@@ -99,6 +101,17 @@ class GenerativeModel(pl.LightningModule):
     def recipe_warnings(self) -> list[str]:
         """Settings that the paper advises against, a line each with its rule: said when a training starts, and nothing more."""
         return []
+
+    def budget_warnings(self, images: int, batch_size: int) -> list[str]:
+        """Settings that go ill with the length of the training, a line each: said when it starts.
+
+        Args:
+            images: of the whole training.
+            batch_size: of all processes.
+        """
+        decay = self.hparams.get("decay_images", 0)
+        idle = f"model.decay_images {decay}: from there on the learning rate is zero, and budget.images is {images}"
+        return [idle] if self.rate_ends_at_zero and 0 < decay < images else []
 
     def answer_options(self) -> dict[str, Any]:
         """How this model answers where it has a choice (temperature, observation noise, ...): recorded with every result."""

@@ -25,11 +25,11 @@ LARGER = [name for name in CASES if name != "RelativisticGAN"]
 
 
 def pair(name, first, second):
-    """Two models of the same weights with different options; in evaluation, so that no power iteration tells their passes apart."""
+    """Two models of the same weights with different options."""
     cls, options = CASES[name]
     models = [cls(list(SHAPE), **options, **more) for more in (first, second)]
     models[1].load_state_dict(models[0].state_dict())
-    return [model.eval() for model in models]
+    return models
 
 
 def assert_same_gradients(models, count=6):
@@ -158,3 +158,13 @@ def test_the_discriminator_has_its_own_rate_or_the_generators(rate):
 def test_a_rate_of_zero_is_refused_for_the_discriminator_too():
     with pytest.raises(UserError, match=r"^model\.discriminator_learning_rate: expected a positive number, got 0\.0"):
         LSGAN(list(SHAPE), **EACH, discriminator_learning_rate=0.0)
+
+
+def test_a_generator_that_would_never_move_and_a_rate_that_ends_early_are_told():
+    model = GAN(list(SHAPE), latent_dim=2, hidden=[5], n_critic=8, decay_images=60)
+    assert model.budget_warnings(70, 10) == [
+        "model.decay_images 60: from there on the learning rate is zero, and budget.images is 70",
+        "model.n_critic 8: budget.images 70 are 7 batches, so the generator is never updated",
+    ]
+    assert not model.budget_warnings(80, 10)[1:]
+    assert not GAN(list(SHAPE), latent_dim=2, hidden=[5], decay_images=80).budget_warnings(80, 10)

@@ -194,3 +194,17 @@ def test_a_regressor_of_augmented_images_is_refused():
 def test_a_constant_rate_for_so_many_images_is_refused_where_it_never_falls():
     with pytest.raises(UserError, match=r"model\.constant_images: the rate never falls .*; expected nothing, got 100"):
         BiGAN([1, 8, 8], constant_images=100)
+
+
+def test_a_regressor_that_regresses_nothing_is_refused():
+    with pytest.raises(UserError, match=r"model\.regression_weight: expected a positive number, got 0"):
+        LatentRegressorGAN([1, 8, 8], regression_weight=0.0)
+
+
+def test_a_single_image_is_refused_where_the_network_normalises_over_the_batch():
+    with pytest.raises(UserError, match=r"^data\.batch_size: .* expected at least 2 images in it, got 1"):
+        BiGAN(list(SHAPE), latent_dim=3, **ENCODING).train().discriminator_loss(batch(1), noise(1))
+
+
+def test_a_rate_that_only_falls_to_a_hundredth_is_no_reason_for_a_line():
+    assert not BiGAN(list(SHAPE), latent_dim=3, **ENCODING, decay_images=10).budget_warnings(1000, 10)

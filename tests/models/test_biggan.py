@@ -81,6 +81,11 @@ def test_a_truncation_below_zero_is_refused():
         model(truncation=-1.0)
 
 
+def test_an_endless_truncation_is_refused():
+    with pytest.raises(UserError, match=r"^model\.truncation: expected a number of deviations, .* got inf"):
+        model(truncation=math.inf)
+
+
 def test_a_length_of_the_labels_vector_needs_labels():
     networks = {"generator": {"class_path": "BigGANGenerator", "width": 8, "label_features": 16}, "discriminator": "DCGANDiscriminator"}
     assert BigGAN([1, 8, 8], latent_dim=9, num_classes=3, conditional=True, **networks).conditional

@@ -4,6 +4,7 @@ import pytest
 import torch
 from adversarial_checks import MLP, SHAPE, discriminator_terms, generator_terms
 
+from lightning_gen.errors import UserError
 from lightning_gen.models import LSGAN
 from lightning_gen.models.gans.adversarial_model import Judged
 
@@ -25,7 +26,7 @@ def test_other_targets_are_taken_for_a_b_and_c():
     assert generator_terms(other) == pytest.approx({"generator_fake": (0**2 + 2.5**2 + 1.5**2) / 3 / 2})
 
 
-@pytest.mark.parametrize(("targets", "accuracies"), [({}, (1 / 3, 1 / 3)), ({"fake_target": -1.0, "real_target": -1.0}, (2 / 3, 0.0))])
+@pytest.mark.parametrize(("targets", "accuracies"), [({}, (1 / 3, 1 / 3)), ({"fake_target": -3.0, "real_target": 1.0}, (2 / 3, 0.0))])
 def test_an_image_is_taken_for_real_above_the_middle_of_the_targets(targets, accuracies):
     real, fake = (torch.tensor(logits) for logits in ([1.0, -2.0, 0.0], [0.5, 3.0, -1.0]))
     found = model(**targets).accuracy(real, fake)
@@ -49,3 +50,9 @@ def test_the_best_value_is_the_mean_of_the_targets_weighted_by_the_densities(flo
 
 def verdict(logit):
     return Judged(torch.zeros(1), None, logit.view(1, 1), torch.zeros(1, 6))
+
+
+@pytest.mark.parametrize("real_target", [-1.0, 1.0])
+def test_targets_that_tell_nothing_apart_or_the_wrong_way_round_are_refused(real_target):
+    with pytest.raises(UserError, match=rf"^model\.real_target: expected more than model\.fake_target \(1\.0\), got {real_target}"):
+        model(fake_target=1.0, real_target=real_target)

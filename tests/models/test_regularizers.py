@@ -7,6 +7,7 @@ import torch
 from adversarial_checks import FAKE, MLP, REAL, SHAPE, batch, judged, noise
 from torch import nn
 
+from lightning_gen.errors import UserError
 from lightning_gen.models import DRAGAN, WGANGP, RelativisticGAN
 from lightning_gen.models.gans.dragan import global_deviation
 from lightning_gen.models.gans.regularizers import between, gradient_penalty, input_gradients, squared_gradient_norm
@@ -212,6 +213,27 @@ def test_the_relativistic_penalties_are_half_gamma_times_the_squared_norms_on_re
 def test_without_gamma_nothing_is_penalised_and_nothing_computed():
     terms, _, _, points, _ = penalised(RelativisticGAN, gamma=0.0)
     assert ([*terms], points) == (["discriminator_relative"], [])
+
+
+@pytest.mark.parametrize("cls", [WGANGP, DRAGAN])
+def test_without_a_weight_no_penalty_is_computed_and_no_rule_of_it_told(cls):
+    terms, _, _, points, _ = penalised(cls, penalty_weight=0.0)
+    assert ("gradient_penalty" in terms, points) == (False, [])
+    batch_norm = {"generator": "DCGANGenerator", "discriminator": "DCGANDiscriminator"}
+    lines = [any("penalty" in line for line in cls([1, 8, 8], penalty_weight=w, **batch_norm).recipe_warnings()) for w in (1.0, 0.0)]
+    assert lines == [True, False]
+
+
+def test_dragans_own_discriminator_keeps_its_rule():
+    assert not DRAGAN([1, 8, 8]).recipe_warnings()
+
+
+@pytest.mark.parametrize(("cls", "off"), [(WGANGP, "penalty_weight"), (DRAGAN, "penalty_weight"), (RelativisticGAN, "gamma")])
+def test_a_penalty_and_compilation_exclude_each_other(cls, off, monkeypatch):
+    monkeypatch.setattr(nn.Module, "compile", lambda self: None)
+    with pytest.raises(UserError, match=rf"^compile: {cls.__name__} differentiates its gradient penalty twice"):
+        cls(list(SHAPE), latent_dim=2, **MLP).compile_networks()
+    cls(list(SHAPE), latent_dim=2, **MLP, **{off: 0.0}).compile_networks()
 
 
 def test_penalties_are_of_the_images_that_the_discriminator_is_shown():

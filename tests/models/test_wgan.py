@@ -61,6 +61,14 @@ def test_the_critic_moves_five_times_as_often(cls):
     assert cls([1, 8, 8]).hparams.n_critic == 5
 
 
+def test_images_that_were_held_out_are_measured_by_the_boundary_of_training():
+    """A critic that knows its own images by heart lifts them alone; by the middle of the held-out means it would still be right."""
+    critic = model().train()
+    critic.accuracy(torch.tensor([10.0, 12.0]), torch.tensor([0.0, 0.0]))
+    found = critic.eval().accuracy(torch.tensor([1.0, 1.5]), torch.tensor([0.0, 0.0]))
+    assert {name: float(value) for name, value in found.items()} == {"accuracy_real": 0.0, "accuracy_fake": 1.0}
+
+
 @pytest.mark.parametrize(
     ("options", "line"),
     [

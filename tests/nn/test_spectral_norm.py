@@ -134,6 +134,21 @@ def test_sngan_normalises_the_discriminator_and_sagan_and_biggan_both(cls, both)
         assert all(nn.utils.parametrize.is_parametrized(layer, "weight") == wanted for layer in layers(network).values())
 
 
+def test_the_class_vector_that_biggans_blocks_share_stays_as_it_is():
+    networks = {"generator": {"class_path": "BigGANGenerator", "width": 4}, "discriminator": RESNETS["discriminator"]}
+    model = BigGAN([1, 8, 8], latent_dim=6, num_classes=4, conditional=True, **networks)
+    assert "embedding.by_class.weight" in dict(model.generator.named_parameters())
+    assert "projection.embedding.by_class.parametrizations.weight.original" in dict(model.discriminator.named_parameters())
+
+
+def test_orthogonal_weights_leave_alone_what_starts_at_zero():
+    torch.manual_seed(0)
+    model = ProjectionGAN([1, 8, 8], latent_dim=6, num_classes=4, conditional=True, initialization="orthogonal", **RESNETS)
+    gains = {name: parameter for name, parameter in model.generator.named_parameters() if "gain" in name}
+    assert gains
+    assert not any(gain.any() for gain in gains.values())
+
+
 def test_biggan_starts_from_orthogonal_weights(float64):
     model = BigGAN([1, 8, 8], latent_dim=6, **RESNETS)
     for layer in [*layers(model.generator).values(), *layers(model.discriminator).values()]:

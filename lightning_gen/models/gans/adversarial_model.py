@@ -15,7 +15,7 @@ from lightning_gen.models.base import Batch, GenerativeModel
 from lightning_gen.models.gans.losses import cross_entropy_fake, cross_entropy_real
 from lightning_gen.models.hyperparameters import require_at_least, require_positive
 from lightning_gen.models.sampling import SamplesFromNoise
-from lightning_gen.nn.adversarial.base import Discriminator, Generator, JointDiscriminator, Judgement
+from lightning_gen.nn.adversarial.base import Discriminator, Generator, JointDiscriminator, Judgement, spectral_vectors
 from lightning_gen.nn.diff_augment import augment, require_policies
 from lightning_gen.noise import Noise, PartOfNoise
 
@@ -95,6 +95,7 @@ class AdversarialModel(GenerativeModel, SamplesFromNoise):
             raise UserError(f"model.betas: expected two numbers from 0 to below 1, got {betas}")
         require_policies(augmentation, pixels.is_image(data_shape))
         self.automatic_optimization = False
+        self.last_boundary: Tensor | float | None = None
         self.latent_dim = latent_dim
         self.generator = self.build_generator()
         self.discriminator = self.build_discriminator()
@@ -127,6 +128,26 @@ class AdversarialModel(GenerativeModel, SamplesFromNoise):
 
     def after_discriminator_update(self) -> None:
         """Called when D has moved."""
+
+    def penalizes_gradients(self) -> bool:
+        """Whether D's loss holds gradients of D."""
+        return False
+
+    def compile_networks(self) -> None:
+        if self.penalizes_gradients():
+            name = type(self).__name__
+            raise UserError(f"compile: {name} differentiates its gradient penalty twice, torch.compile once; expected compile: false")
+        super().compile_networks()
+
+    def budget_warnings(self, images: int, batch_size: int) -> list[str]:
+        """That the generator would never move, besides what holds for every model."""
+        lines, batches = super().budget_warnings(images, batch_size), images // batch_size
+        if batches < self.hparams.n_critic:
+            never = (
+                f"model.n_critic {self.hparams.n_critic}: budget.images {images} are {batches} batches, so the generator is never updated"
+            )
+            lines.append(never)
+        return lines
 
     def recipe_warnings(self) -> list[str]:
         """That an iteration is not one thing, where both networks do not see as many images."""
@@ -195,6 +216,11 @@ class AdversarialModel(GenerativeModel, SamplesFromNoise):
     def accuracy(self, on_real: Tensor, on_fake: Tensor) -> dict[str, Tensor]:
         """How many real and how many generated images D takes for what they are."""
         boundary = self.boundary(on_real, on_fake)
+        if self.training:
+            self.last_boundary = boundary
+        elif self.last_boundary is not None:
+            # A critic that knows its images by heart lifts them above what it has not seen: of those alone it would be right again.
+            boundary = self.last_boundary
         right = {"accuracy_real": on_real > boundary, "accuracy_fake": on_fake < boundary}
         return {name: each.to(on_real.dtype).mean() for name, each in right.items()}
 
@@ -227,8 +253,12 @@ class AdversarialModel(GenerativeModel, SamplesFromNoise):
         if count == 1:
             yield batch, noise
             return
-        start = 0
+        start, vectors = 0, spectral_vectors(self.generator) + spectral_vectors(self.discriminator)
+        before = [vector.clone() for vector in vectors]
         for images, labels in zip(*(tensor.tensor_split(count) for tensor in batch), strict=True):
+            # Every part meets the weights that the first one met, and together they move the estimates as the whole batch would.
+            for vector, value in zip(vectors, before, strict=True):
+                vector.copy_(value)
             yield (images, labels), PartOfNoise(noise, start, start + len(images))
             start += len(images)
 

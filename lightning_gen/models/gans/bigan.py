@@ -19,7 +19,7 @@ from lightning_gen.errors import UserError
 from lightning_gen.models.base import Batch
 from lightning_gen.models.gans.adversarial_model import AdversarialModel, Judged
 from lightning_gen.models.gans.losses import cross_entropy_fake, cross_entropy_real
-from lightning_gen.models.hyperparameters import require_at_least, require_default
+from lightning_gen.models.hyperparameters import require_at_least, require_default, require_positive
 from lightning_gen.nn.adversarial.base import Generator, JointDiscriminator, Judgement
 from lightning_gen.nn.base import Encoder, last_hidden_layer
 from lightning_gen.noise import Noise
@@ -44,6 +44,7 @@ class EncodingGAN(AdversarialModel):
     """
 
     averaged_networks = ("generator", "encoder")
+    rate_ends_at_zero = False
 
     def __init__(
         self,
@@ -176,7 +177,7 @@ class LatentRegressorGAN(EncodingGAN):
     paper = "Donahue et al. 2016, arXiv:1605.09782"
 
     def __init__(self, data_shape: list[int], joint: bool = False, regression_weight: float = 1.0, **options: Any) -> None:
-        require_at_least(0, regression_weight=regression_weight)
+        require_positive(regression_weight=regression_weight)  # else the encoder learns nothing
         super().__init__(data_shape, **options)
         require_default("z is recovered from images as they are", augmentation=(self.hparams.augmentation, []))
 

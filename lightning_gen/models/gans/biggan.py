@@ -8,11 +8,13 @@ anew what lies outside, the truncation maps the normal distribution on the trunc
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from lightning_gen.errors import UserError
 from lightning_gen.models.gans.sagan import SAGAN
 from lightning_gen.models.hyperparameters import require_at_least
 from lightning_gen.noise import Noise
@@ -64,6 +66,8 @@ class BigGAN(SAGAN):
     def set_truncation(self, truncation: float) -> None:
         """Sample with this truncation from now on; a checkpoint keeps the hyperparameter."""
         require_at_least(0, truncation=truncation)
+        if math.isinf(truncation):
+            raise UserError("model.truncation: expected a number of deviations, or 0 for all of the normal distribution, got inf")
         self.truncation = truncation
 
     def draw_latents(self, noise: Noise, *, labels: Tensor | None = None) -> Tensor:

@@ -18,6 +18,9 @@ from lightning_gen.models.gans.gan_of_networks import GANOfNetworks
 from lightning_gen.models.gans.regularizers import gradient_penalty, norm_warnings
 from lightning_gen.models.hyperparameters import require_at_least, require_default
 from lightning_gen.noise import Noise
+from lightning_gen.registry import ClassSpec
+
+DISCRIMINATOR = {"class_path": "DCGANDiscriminator", "init_args": {"normalization": "none"}}
 
 
 class DRAGAN(GANOfNetworks):
@@ -29,23 +32,33 @@ class DRAGAN(GANOfNetworks):
     Args:
         data_shape: as for every :class:`GenerativeModel`.
         penalty_weight: lambda.
+        discriminator: as for :class:`GANOfNetworks`; without normalisation over the batch, unless told otherwise.
         **options: as for :class:`GANOfNetworks`.
     """
 
     paper = "Kodali et al. 2017, arXiv:1705.07215"
 
-    def __init__(self, data_shape: list[int], penalty_weight: float = 10.0, **options: Any) -> None:
+    def __init__(
+        self, data_shape: list[int], penalty_weight: float = 10.0, discriminator: ClassSpec | str = ClassSpec(DISCRIMINATOR), **options: Any
+    ) -> None:
         require_at_least(0, penalty_weight=penalty_weight)
-        super().__init__(data_shape, **options)
+        super().__init__(data_shape, discriminator=discriminator, **options)
         require_default("the deviation of the whole batch is needed", micro_batches=(self.hparams.micro_batches, 1))
 
+    def penalizes_gradients(self) -> bool:
+        return self.hparams.penalty_weight > 0
+
     def recipe_warnings(self) -> list[str]:
-        return [*super().recipe_warnings(), *norm_warnings(self.discriminator, "DRAGAN's paper")]
+        lines = norm_warnings(self.discriminator, "DRAGAN's paper") if self.penalizes_gradients() else []
+        return [*super().recipe_warnings(), *lines]
 
     def discriminator_terms(self, real: Judged, fake: Judged, noise: Noise) -> dict[str, Tensor]:
+        terms = super().discriminator_terms(real, fake, noise)
+        if not self.penalizes_gradients():
+            return terms
         u = noise.uniform("penalty", tuple(real.x.shape[1:])).to(real.x)
         penalty = gradient_penalty(self.discriminator, real.x + global_deviation(real.x) * u / 2, real.labels)
-        return super().discriminator_terms(real, fake, noise) | {"gradient_penalty": self.hparams.penalty_weight * penalty}
+        return terms | {"gradient_penalty": self.hparams.penalty_weight * penalty}
 
 
 @torch.no_grad()

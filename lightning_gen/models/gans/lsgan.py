@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from lightning_gen.errors import UserError
 from lightning_gen.models.base import Batch
 from lightning_gen.models.gans.adversarial_model import Judged
 from lightning_gen.models.gans.gan_of_networks import GANOfNetworks
@@ -24,7 +25,7 @@ class LSGAN(GANOfNetworks):
     Args:
         data_shape: as for every :class:`GenerativeModel`.
         fake_target: a.
-        real_target: b.
+        real_target: b, above a.
         generator_target: c.
         **options: as for :class:`GANOfNetworks`.
     """
@@ -34,6 +35,8 @@ class LSGAN(GANOfNetworks):
     def __init__(
         self, data_shape: list[int], fake_target: float = 0.0, real_target: float = 1.0, generator_target: float = 1.0, **options: Any
     ) -> None:
+        if not real_target > fake_target:
+            raise UserError(f"model.real_target: expected more than model.fake_target ({fake_target}), got {real_target}")
         super().__init__(data_shape, **options)
 
     def discriminator_terms(self, real: Judged, fake: Judged, noise: Noise) -> dict[str, Tensor]:

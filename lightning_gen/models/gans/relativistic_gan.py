@@ -3,6 +3,7 @@ r"""The relativistic GAN (Jolicoeur-Martineau, 2018, arXiv:1807.00734) with R1 a
 Implemented: the paired game (RpGAN) and the average one (RaGAN), with zero-centred penalties on real and on generated images at every
 update; R3GAN's network (:mod:`lightning_gen.nn.adversarial.r3gan`), Adam with beta_1 = 0. R3GAN's schedules of the learning rate, of
 beta_2, gamma and EMA, and its augmentation, are left to the configuration where there is an option, and constant where there is none.
+Deviation: under augmentation the penalties are on the gradient by the augmented image, not by the image before.
 """
 
 from __future__ import annotations
@@ -63,12 +64,15 @@ class RelativisticGAN(GANOfNetworks):
         above, below = higher - global_mean(lower.mean()), lower - global_mean(higher.mean())
         return (softplus(-above).mean() + softplus(below).mean()) / 2
 
+    def penalizes_gradients(self) -> bool:
+        return self.hparams.gamma > 0
+
     def recipe_warnings(self) -> list[str]:
-        return [*super().recipe_warnings(), *(norm_warnings(self.discriminator, "R1 and R2") if self.hparams.gamma else [])]
+        return [*super().recipe_warnings(), *(norm_warnings(self.discriminator, "R1 and R2") if self.penalizes_gradients() else [])]
 
     def discriminator_terms(self, real: Judged, fake: Judged, noise: Noise) -> dict[str, Tensor]:
         terms = {"discriminator_relative": self.relative(real.logits, fake.logits)}
-        if self.hparams.gamma == 0:
+        if not self.penalizes_gradients():
             return terms
         penalties = {"r1": real, "r2": fake}
         weight = self.hparams.gamma / 2

@@ -11,6 +11,7 @@ from typing import Any
 
 from lightning_gen.models.gans.sngan import SNGAN
 from lightning_gen.nn.adversarial.base import Generator, normalize_spectrally
+from lightning_gen.nn.base import LabelEmbedding
 from lightning_gen.registry import ClassSpec
 
 GENERATOR = {"class_path": "ResNetGenerator", "init_args": {"attention": True}}
@@ -49,5 +50,5 @@ class SAGAN(SNGAN):
 
     def build_generator(self) -> Generator:
         network = super().build_generator()
-        normalize_spectrally(network, "model.generator")
+        normalize_spectrally(network, "model.generator", but=LabelEmbedding)
         return network

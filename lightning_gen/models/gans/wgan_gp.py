@@ -53,13 +53,19 @@ class WGANGP(WassersteinGAN):
         game = {"n_critic": n_critic, "learning_rate": learning_rate, "betas": betas}
         super().__init__(data_shape, generator=generator, discriminator=discriminator, **game, **options)
 
+    def penalizes_gradients(self) -> bool:
+        return self.hparams.penalty_weight > 0
+
     def recipe_warnings(self) -> list[str]:
-        lines = norm_warnings(self.discriminator, "WGAN-GP's paper, Section 4")
+        lines = norm_warnings(self.discriminator, "WGAN-GP's paper, Section 4") if self.penalizes_gradients() else []
         if self.hparams.betas[0] > 0:
             lines.append(f"model.betas {self.hparams.betas}: WGAN-GP's paper has Adam's beta_1 at 0 (Algorithm 1)")
         return [*super().recipe_warnings(), *lines]
 
     def discriminator_terms(self, real: Judged, fake: Judged, noise: Noise) -> dict[str, Tensor]:
+        terms = super().discriminator_terms(real, fake, noise)
+        if not self.penalizes_gradients():
+            return terms
         x = between(real.x, fake.x, noise.uniform("penalty", (1,)))
         penalty = gradient_penalty(self.discriminator, x, real.labels)
-        return super().discriminator_terms(real, fake, noise) | {"gradient_penalty": self.hparams.penalty_weight * penalty}
+        return terms | {"gradient_penalty": self.hparams.penalty_weight * penalty}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
 
 from lightning_gen.errors import UserError
 from lightning_gen.nn.adversarial.conditional_norm import ConditionalBatchNorm2d
@@ -81,30 +81,39 @@ class JointDiscriminator(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} has to implement forward")
 
 
-def normalize_spectrally(network: nn.Module, key: str) -> None:
+def normalize_spectrally(network: nn.Module, key: str, but: type[nn.Module] = ConditionalBatchNorm2d) -> None:
     r"""Divide every weight by its largest singular value, :math:`W / \sigma(W)` (Miyato et al., 2018, arXiv:1802.05957).
 
-    By one power iteration in each forward pass in training mode; a convolution's weight is the matrix of its output channels. The gains and
-    biases of a conditional batch normalisation stay as they are, as those of a plain one do.
+    By one power iteration in each forward pass in training mode; a convolution's weight is the matrix of its output channels.
 
     Args:
         network: whose weights.
         key: where the user chose it.
+        but: what stays as it is: the gains and biases of a conditional batch normalisation, as those of a plain one do, or every label's
+            vector.
 
     Raises:
         UserError: a weight is zero, as R3GAN's blocks start with, and has no largest singular value to be divided by.
     """
-    gains = {layer for norm in network.modules() if isinstance(norm, ConditionalBatchNorm2d) for layer in norm.modules()}
+    exempt = {layer for module in network.modules() if isinstance(module, but) for layer in module.modules()}
     for name, layer in [*network.named_modules()]:
-        if isinstance(layer, WITH_WEIGHTS) and layer not in gains:
+        if isinstance(layer, WITH_WEIGHTS) and layer not in exempt:
             if not layer.weight.any():
                 raise UserError(f"{key}: expected weights to normalise, got {type(network).__name__}, whose {name} is zero at first")
             spectral_norm(layer)
 
 
+def spectral_vectors(network: nn.Module) -> list[Tensor]:
+    """The estimates of singular vectors, which every pass in training mode moves."""
+    return [vector for layer in network.modules() if isinstance(layer, _SpectralNorm) for vector in layer.buffers(recurse=False)]
+
+
 def orthogonal(layer: nn.Module) -> None:
-    """Orthogonal weights (Saxe et al., 2014, arXiv:1312.6120); a convolution's is the matrix of its output channels. Biases stay."""
-    if isinstance(layer, WITH_WEIGHTS):
+    """Orthogonal weights (Saxe et al., 2014, arXiv:1312.6120); a convolution's is the matrix of its output channels.
+
+    Biases stay, and weights that are zero, as the last ones of a residual block or the gains of a conditional normalisation start.
+    """
+    if isinstance(layer, WITH_WEIGHTS) and layer.weight.any():
         nn.init.orthogonal_(layer.weight)
 
 

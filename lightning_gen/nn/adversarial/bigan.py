@@ -1,7 +1,8 @@
 r"""The fully connected networks of BiGAN (Donahue et al., 2016, arXiv:1605.09782) for permutation-invariant MNIST, and convolutional ones.
 
 Two hidden layers of 1024. A joint discriminator is given z at every layer after the first, as a linear map that is added before the
-normalisation; the generator too. Normalisations have neither gains nor biases. Images are worked on in [0, 1].
+normalisation; the generator too. Normalisations have neither gains nor biases, but for those of the convolutional discriminator. Images are
+worked on in [0, 1].
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, relu
 
+from lightning_gen.errors import UserError
 from lightning_gen.nn.adversarial.base import Generator, JointDiscriminator, Judgement
 from lightning_gen.nn.adversarial.dcgan import initialize
 from lightning_gen.nn.base import Encoder, LabelEmbedding, LabelKind
@@ -36,6 +38,10 @@ class Layer(nn.Module):
         self.norm = nn.BatchNorm1d(out_features, affine=False) if normalized else nn.Identity()
 
     def forward(self, h: Tensor, z: Tensor | None = None) -> Tensor:
+        if self.training and len(h) == 1 and isinstance(self.norm, nn.BatchNorm1d):
+            raise UserError(
+                "data.batch_size: the network normalises over the batch (or micro-batch); expected at least 2 images in it, got 1"
+            )
         out = self.linear(h)
         return self.norm(out if self.of_z is None or z is None else out + self.of_z(z))
 

@@ -110,4 +110,6 @@ class BigGANGenerator(Generator):
 def require_parts(latent_dim: int, num_parts: int) -> None:
     """Refuse a z that cannot be divided."""
     if latent_dim % num_parts:
-        raise UserError(f"model.latent_dim: expected a multiple of {num_parts}, a part for each resolution, got {latent_dim}")
+        raise UserError(
+            f"model.latent_dim: expected a multiple of {num_parts}, a part for each resolution, got {latent_dim} (with all codes)"
+        )
