@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from lightning_gen import exported
 from lightning_gen.errors import UserError
 from lightning_gen.models.base import CHECKPOINT_KEY, GenerativeModel
 from lightning_gen.registry import build
@@ -24,7 +25,7 @@ REQUIRED = ("model", "data", "images_seen", "batches_seen", "device_seconds", "d
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint file: tensors and plain data only, on the CPU.
+    """The content of a checkpoint file, or of an exported model: tensors and plain data only, on the CPU.
 
     Raises:
         UserError: the file is missing, cut short, foreign, or holds pickled objects.
@@ -32,13 +33,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     path = pathlib.Path(path)
     if not path.is_file():
         raise UserError(f"checkpoint {str(path)!r}: no such file")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).partition("WeightsUnpickler error: ")[2].partition("\n")[0] or "its format is foreign"
-        raise UserError(f"checkpoint {str(path)!r}: refused, it is not plain tensors and data ({reason})") from error
-    except Exception as error:  # bytes at random may raise anything
-        raise UserError(f"checkpoint {str(path)!r}: cannot be read; the file is cut short or is not a checkpoint") from error
+    content = exported.read(path, CHECKPOINT_KEY) if exported.is_exported(path) else _load(path)
     if not isinstance(content, dict) or not isinstance(content.get(CHECKPOINT_KEY), dict):
         raise UserError(f"checkpoint {str(path)!r}: not written by lightning-gen")
     if content[CHECKPOINT_KEY].get("format") != 1:
@@ -47,6 +42,16 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if missing:
         raise UserError(f"checkpoint {str(path)!r}: incomplete, it lacks {', '.join(missing)}")
     return content
+
+
+def _load(path: pathlib.Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).partition("WeightsUnpickler error: ")[2].partition("\n")[0] or "its format is foreign"
+        raise UserError(f"checkpoint {str(path)!r}: refused, it is not plain tensors and data ({reason})") from error
+    except Exception as error:  # bytes at random may raise anything
+        raise UserError(f"checkpoint {str(path)!r}: cannot be read; the file is cut short or is not a checkpoint") from error
 
 
 def load_model(path: Path) -> GenerativeModel:
@@ -64,6 +69,7 @@ def model_of(checkpoint: dict[str, Any], path: Path) -> GenerativeModel:
     model.on_load_checkpoint(checkpoint)
     model.data_spec = checkpoint[CHECKPOINT_KEY]["data"]
     model.training_seed = checkpoint[CHECKPOINT_KEY]["seed"]
+    model.exported_weights = checkpoint[CHECKPOINT_KEY].get("weights")
     try:
         model.load_state_dict(checkpoint["state_dict"])
     except RuntimeError as error:
@@ -123,6 +129,21 @@ def init_from(model: GenerativeModel, path: Path) -> tuple[list[str], list[str],
     return matched, missing, [name for name in theirs if name not in matched]
 
 
+def export(run_or_file: Path, folder: Path, which: str = "best", weights: str = "ema") -> pathlib.Path:
+    """Write the weights of a run, and what they are of, as a folder that other programs can read; returns it.
+
+    Args:
+        run_or_file: a run folder or a checkpoint.
+        folder: a new or an empty one.
+        which: of a run's checkpoints, ``best`` or ``last``.
+        weights: ``ema`` for the averaged ones, where there are any, or ``live``.
+    """
+    path = find_checkpoint(run_or_file, which)
+    source = {"checkpoint": path.name, "sha256": sha256(path)}
+    exported.write(read_checkpoint(path), CHECKPOINT_KEY, pathlib.Path(folder), weights, source)
+    return pathlib.Path(folder)
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
@@ -130,10 +151,13 @@ def sha256(path: Path) -> str:
 
 
 def find_checkpoint(run_or_file: Path, which: str = "best") -> pathlib.Path:
-    """The checkpoint file that a run folder or a file name stands for: ``best`` if the run has one, otherwise ``last``."""
+    """The checkpoint file that a run folder or a file name stands for: ``best`` if the run has one, otherwise ``last``; or the weights'
+    file of an exported model's folder."""
     path = pathlib.Path(run_or_file)
     if path.is_file():
         return path
+    if (path / exported.WEIGHTS_FILE).is_file():
+        return path / exported.WEIGHTS_FILE
     folder = path / "checkpoints"
     files = [f"{name}.ckpt" for name in dict.fromkeys((which, "last"))]
     for file in files:

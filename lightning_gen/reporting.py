@@ -55,7 +55,7 @@ def make_record(
             samples_per_second=evaluation.samples_per_second,
         ),
         answer=Answer(
-            weights=plan.weights if model.ema is not None else "live",
+            weights=plan.weights if model.ema is not None else model.exported_weights or "live",
             seed=plan.seed,
             precision=str(torch.get_default_dtype()).removeprefix("torch."),
             augmentation="horizontal flip" if data.horizontal_flip else None,

@@ -85,6 +85,14 @@ def test_the_commands_and_the_call_of_the_page_on_scores_work(user, capsys):
     assert [line.partition("(")[0] for line in printed.splitlines()] == ["FD", "precision", "recall", "density", "coverage"]
 
 
+def test_the_cells_of_the_page_on_python_work(user, capsys):
+    names: dict = {}
+    for number, (_, cell) in enumerate(blocks((DOCS / "python.md").read_text(), "cell")):
+        exec(compile(cell, f"python.md, cell {number}", "exec"), names)
+    assert names["images"].shape == (16, 1, 8, 8)
+    assert (user / "my_vae" / "weights.safetensors").is_file()
+
+
 def test_the_commands_of_the_page_on_autoencoders_work(user, capsys):
     for words in commands(PAGES["autoencoders"]):
         run(words)

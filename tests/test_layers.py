@@ -13,10 +13,10 @@ LAYERS = [
     {"", "errors", "files", "lazy", "images", "noise", "registry", "distributed", "configs", "tracking", "nn"},
     {"bijections", "distributions"},
     {"models", "data", "metrics"},
-    {"checkpoint", "evaluation", "leaderboard", "reporting"},
+    {"exported", "checkpoint", "evaluation", "leaderboard", "reporting"},
     {"analysis"},
     {"callbacks"},
-    {"cli", "__main__"},
+    {"cli", "api", "__main__"},
 ]
 LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 FILES = sorted(ROOT.rglob("*.py"))

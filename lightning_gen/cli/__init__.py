@@ -19,6 +19,7 @@ COMMANDS = {
     "score": "score anybody's images, or what a generator draws, against real ones",
     "reference": "compute, list, import and export statistics of real images",
     "sample": "draw images from a checkpoint",
+    "export": "write a run's weights as safetensors, for other programs",
     "fit_latents": "fit a density to the codes of an autoencoder, so that it can be sampled",
     "explore": "picture and measure the latent space of a checkpoint",
     "probe": "find out what simple classifiers read off a model's codes",
@@ -28,6 +29,7 @@ COMMANDS = {
     "debug": "replay the step on which a run met NaN or infinity, in float64",
     "leaderboard": "rank all result records, per protocol",
     "list": "show the models, configurations, data sets and extractors by name",
+    "doctor": "show what this installation has: versions, devices, weights, W&B, disk",
     "demo": "train, score and rank a small model without any download",
 }
 

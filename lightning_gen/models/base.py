@@ -86,6 +86,7 @@ class GenerativeModel(pl.LightningModule):
         self.warm_weights: frozenset[str] = frozenset()
         self.training_noise: Literal["step", "indexed"] = "step"
         self.data_spec: Spec | None = None
+        self.exported_weights: Weights | None = None  # which ones these are, where a model comes from an export
         self.guard = FiniteGuard()
         self.last_batch: Batch | None = None
 

@@ -1,0 +1,161 @@
+"""The command line's short calls, for notebooks and scripts: load, evaluate, train."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from lightning_gen import registry
+from lightning_gen.checkpoint import find_checkpoint, load_model
+from lightning_gen.cli import training
+from lightning_gen.cli.evaluation_job import rebuild_data
+from lightning_gen.cli.experiment import Experiment
+from lightning_gen.cli.fit import experiment_name, resolve_configs
+from lightning_gen.configs import BASE
+from lightning_gen.data.base import ImageDataModule
+from lightning_gen.errors import UserError, did_you_mean
+from lightning_gen.evaluation import Plan, Scoring
+from lightning_gen.evaluation import evaluate as score_model
+from lightning_gen.evaluation.plan import Evaluation
+from lightning_gen.leaderboard.record import ResultRecord
+from lightning_gen.leaderboard.store import load_results
+from lightning_gen.models.base import GenerativeModel
+
+Path = str | os.PathLike[str]
+
+PLAN_FIELDS = {field for field in Plan.__dataclass_fields__ if field != "scoring"}
+SCORING_FIELDS = {*Scoring.__dataclass_fields__}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training left.
+
+    Args:
+        folder: of the run.
+        records: the results of its checkpoints, the newest of each last.
+    """
+
+    folder: pathlib.Path
+    records: list[ResultRecord]
+
+    @cached_property
+    def model(self) -> GenerativeModel:
+        """The model of its best checkpoint, else of its last."""
+        return load(self.folder)
+
+    def value(self, name: str, kind: str = "last") -> float | None:
+        """A score by name, of the ``last`` or the ``best`` checkpoint; None where it was not computed."""
+        found = [score.value for record in self.records if record.checkpoint.kind == kind for score in record.scores if score.name == name]
+        return found[-1] if found else None
+
+
+def load(run_or_checkpoint: Path, which: str = "best", *, trust: Sequence[str] = ()) -> GenerativeModel:
+    """The model of a run folder, a checkpoint or an exported folder, in evaluation mode on the CPU.
+
+    Args:
+        run_or_checkpoint: where it is.
+        which: of a run's checkpoints, ``best`` (else the last) or ``last``.
+        trust: modules, or ``.py`` files, whose classes may be used.
+
+    Raises:
+        UserError: there is none, or it cannot be read.
+    """
+    if which not in ("best", "last"):
+        raise UserError(f"which: unknown value {which!r}; {did_you_mean(which, ('best', 'last'))}")
+    for module in trust:
+        registry.trust(module)
+    return load_model(find_checkpoint(run_or_checkpoint, which))
+
+
+def evaluate(
+    model: GenerativeModel | Path,
+    data: ImageDataModule | None = None,
+    *,
+    root: str | None = None,
+    device: torch.device | str | None = None,
+    **options: Any,
+) -> Evaluation:
+    """Score a model on a split of its data; nothing is written. Within a process group every rank has to call this.
+
+    Args:
+        model: a model, or where one is (see :func:`load`).
+        data: the data set; by default the one that the model was trained on.
+        root: folder of that data set.
+        device: where to work; by default where the model is.
+        options: fields of :class:`~lightning_gen.evaluation.plan.Plan` and :class:`~lightning_gen.evaluation.plan.Scoring`: ``split``,
+            ``num_samples``, ``metrics``, ``likelihood_samples``, ``extractor``, ...
+
+    Raises:
+        UserError: whatever is wrong with the input, in one line.
+    """
+    known = {*PLAN_FIELDS, *SCORING_FIELDS}
+    for name in options.keys() - known:
+        raise UserError(f"evaluate: unknown option {name!r}; {did_you_mean(name, known)}")
+    scoring: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in options.items() if name in SCORING_FIELDS
+    }
+    plan = Plan(**{name: value for name, value in options.items() if name in PLAN_FIELDS}, scoring=Scoring(**scoring))
+    path = pathlib.Path() if isinstance(model, GenerativeModel) else find_checkpoint(model)
+    model = model if isinstance(model, GenerativeModel) else load_model(path)
+    data = rebuild_data(model, path, root) if data is None else data
+    data.prepare_data()
+    return score_model(model if device is None else model.to(device), data, plan)
+
+
+def build_trainer(config: str | Sequence[str], **overrides: Any) -> Experiment:
+    """What ``lightning-gen fit`` would train: an object with ``model``, ``datamodule``, ``trainer`` and ``folder``, ready for
+    ``trainer.fit(model, datamodule=datamodule)``.
+
+    Args:
+        config: name or file of a configuration, or several, of which later ones win.
+        overrides: options of ``fit``: ``wandb="off"``, ``budget={"images": 1000}``, ``**{"model.learning_rate": 0.001}``.
+
+    Raises:
+        UserError: whatever is wrong with them, in one line.
+    """
+    argv, name = _command_line(config, overrides)
+    return Experiment(["--config", str(BASE), *argv], name)
+
+
+def train(config: str | Sequence[str], *, init_from: Path | None = None, **overrides: Any) -> Result:
+    """Train and score as ``lightning-gen fit`` does.
+
+    Args:
+        config, overrides: as for :func:`build_trainer`.
+        init_from: checkpoint or run folder to take matching weights from.
+
+    Raises:
+        UserError: whatever is wrong with them, in one line.
+    """
+    argv, name = _command_line(config, overrides)
+    folder = training.start(["--config", str(BASE), *argv], name, None if init_from is None else str(init_from))
+    results = folder / "results"
+    records, _ = load_results([results]) if results.is_dir() else ([], [])
+    return Result(folder, sorted(records, key=lambda record: record.time))
+
+
+def _command_line(config: str | Sequence[str], overrides: dict[str, Any]) -> tuple[list[str], str]:
+    """The options of ``fit``, and what the experiment is called."""
+    names = [config] if isinstance(config, str) else [*config]
+    options, files = resolve_configs([part for name in names for part in ("--config", name)])
+    options += [f"--{key}={_as_text(value)}" for name, value in overrides.items() for key, value in _flat(name, value)]
+    return options, experiment_name(files)
+
+
+def _flat(name: str, value: Any) -> list[tuple[str, Any]]:
+    """Nested options as dotted ones; a class with its arguments stays whole."""
+    if isinstance(value, dict) and "class_path" not in value:
+        return [pair for key, inner in value.items() for pair in _flat(f"{name}.{key}", inner)]
+    return [(name, value)]
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

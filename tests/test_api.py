@@ -1,0 +1,72 @@
+"""The short calls do what the commands do."""
+
+import json
+
+import pytest
+import torch
+
+import lightning_gen as lg
+from lightning_gen.callbacks.run_folder import CONFIG_FILE
+from lightning_gen.cli import main
+from lightning_gen.errors import UserError
+
+SMOKE = ["vae_digits", "overlays/smoke"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A training by the call."""
+    return lg.train(SMOKE, runs=str(tmp_path_factory.mktemp("runs")), wandb="off", **{"model.latent_dim": 5})
+
+
+def test_training_leaves_a_run_with_its_options_records_and_model(trained):
+    assert (trained.folder / CONFIG_FILE).is_file()
+    assert trained.model.hparams.latent_dim == 5
+    assert {record.checkpoint.kind for record in trained.records} >= {"last"}
+    name = next(score.name for score in trained.records[-1].scores)
+    assert trained.value(name) is not None
+    assert trained.value("no such score") is None
+
+
+def test_the_command_and_the_call_train_the_same_model(trained, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", "--config", SMOKE[0], "--config", SMOKE[1], "--runs", str(tmp_path), "--wandb", "off", "--model.latent_dim", "5"])
+    assert stop.value.code == 0, capsys.readouterr().err
+    (run,) = (tmp_path / SMOKE[0]).iterdir()
+    assert torch.equal(lg.load(run, "last").sample(4, seed=1), lg.load(trained.folder, "last").sample(4, seed=1))
+
+
+def test_evaluating_a_folder_and_its_model_is_one_thing_and_equals_the_record(trained):
+    options = {"num_samples": 0, "likelihood_images": 50}
+    by_folder, by_model = lg.evaluate(trained.folder, **options), lg.evaluate(lg.load(trained.folder), **options)
+    assert by_folder.scores == by_model.scores
+    assert by_folder.value("bits/dim") == pytest.approx(float(by_folder.log_probs.mean()) / -64 / torch.log(torch.tensor(2.0)).item())
+
+
+def test_a_trainer_can_be_built_and_trained_by_hand(tmp_path):
+    experiment = lg.build_trainer(SMOKE, runs=str(tmp_path), wandb="off", budget={"images": 128})
+    experiment.trainer.fit(experiment.model, datamodule=experiment.datamodule)
+    assert experiment.model.images_seen == 128
+
+
+def test_an_exported_run_is_loaded_by_its_folder(trained, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["export", str(trained.folder), "--out", str(tmp_path / "vae")])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "vae")
+    assert torch.equal(lg.load(tmp_path / "vae").sample(3, seed=4), trained.model.sample(3, seed=4))
+    assert json.loads((tmp_path / "vae" / "model.json").read_text())["model"]["class_path"].endswith("VAE")
+
+
+@pytest.mark.parametrize(
+    ("call", "line"),
+    [
+        (lambda: lg.train("vae_digit"), r"--config vae_digit: neither a file nor a shipped configuration; did you mean 'vae_digits'\?"),
+        (lambda: lg.load("nowhere"), "'nowhere': neither a checkpoint file nor a run folder"),
+        (lambda: lg.load("nowhere", "first"), "which: unknown value 'first'"),
+        (lambda: lg.evaluate("nowhere", num_sample=3), r"evaluate: unknown option 'num_sample'; did you mean 'num_samples'\?"),
+    ],
+)
+def test_mistakes_are_one_line(call, line):
+    with pytest.raises(UserError, match=f"^{line}"):
+        call()
