@@ -15,6 +15,7 @@ from lightning_gen.leaderboard.text import printable
 
 COMMANDS = {
     "fit": "train the model that a YAML file describes; resume a run",
+    "sweep": "train every combination of some values and seeds, several at a time",
     "evaluate": "score a checkpoint and write its result record",
     "score": "score anybody's images, or what a generator draws, against real ones",
     "reference": "compute, list, import and export statistics of real images",

@@ -13,10 +13,9 @@ from lightning_gen.errors import UserError
 
 def run(argv: list[str]) -> int:
     """Train, or continue a run; evaluate; print where everything is."""
-    own, rest = _own_options().parse_known_args(argv)
+    own, rest, configs = read_options(argv)
     for module in own.trust:
         registry.trust(module)
-    rest, configs = resolve_configs(rest)
     if own.resume:
         if not (pathlib.Path(own.resume) / "config.yaml").is_file():
             raise UserError(f"--resume {own.resume}: not a run folder (it has no config.yaml)")
@@ -34,6 +33,12 @@ def run(argv: list[str]) -> int:
 class _OwnOptions(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UserError(message.removeprefix("argument "))
+
+
+def read_options(argv: list[str]) -> tuple[argparse.Namespace, list[str], list[pathlib.Path]]:
+    """The options that decide how all others are read, the others with the files of their configurations, and those files."""
+    own, rest = _own_options().parse_known_args(argv)
+    return own, *resolve_configs(rest)
 
 
 def _own_options() -> argparse.ArgumentParser:
