@@ -10,12 +10,13 @@ import yaml
 from lightning_gen import data, models
 from lightning_gen.cli import main
 from lightning_gen.cli.list import header
-from lightning_gen.configs import BASE, config_names, is_overlay
+from lightning_gen.configs import BASE, config_names, is_overlay, is_sweep
 from lightning_gen.models.capabilities import capabilities_of
 
 NAMES = config_names()
-EXPERIMENTS = {name: path for name, path in NAMES.items() if not is_overlay(path)}
+EXPERIMENTS = {name: path for name, path in NAMES.items() if not is_overlay(path) and not is_sweep(path)}
 OVERLAYS = {name: path for name, path in NAMES.items() if is_overlay(path)}
+SWEEPS = {name: path for name, path in NAMES.items() if is_sweep(path)}
 EMBEDDED = ("Digits", "PhotoPatches", "Factors", "ToyDensity")
 """Data sets that come with a dependency, or are generated."""
 FIELDS = ("Run", "Expect", "Time")

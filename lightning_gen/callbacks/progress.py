@@ -16,6 +16,7 @@ from rich.progress import Progress as RichBar
 from rich.table import Column
 
 from lightning_gen.errors import UserError
+from lightning_gen.leaderboard.text import clock
 from lightning_gen.models.base import GenerativeModel
 
 REDRAW_SECONDS = 0.25
@@ -186,13 +187,3 @@ def _new_bar(console: Console) -> RichBar:
 def loss_terms(trainer: pl.Trainer) -> dict[str, float]:
     """The current ``train/...`` values by their short names; reading them waits for the device."""
     return {key.removeprefix("train/"): float(value) for key, value in trainer.callback_metrics.items() if key.startswith("train/")}
-
-
-def clock(seconds: float) -> str:
-    """``2d 3:04:05`` or shorter."""
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    days, hour = divmod(hours, 24)
-    if days:
-        return f"{days}d {hour}:{minute:02}:{second:02}"
-    return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"

@@ -13,9 +13,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lightning_gen.callbacks.progress import clock
 from lightning_gen.cli.sweep_runner import Row
-from lightning_gen.leaderboard.text import printable
+from lightning_gen.leaderboard.text import clock, printable
 
 REDRAW_SECONDS = 0.5
 

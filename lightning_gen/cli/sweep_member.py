@@ -68,14 +68,14 @@ class Member:
 
     def command(self) -> list[str]:
         """What to give to ``lightning-gen``: the options, or the run that was cut off."""
-        run = self.unfinished_run()
+        run = self.run()
         if run is None:
             return ["fit", "--runs", str(self.folder), *self.options]
         trust = [word for module in read_options([*self.options])[0].trust for word in ("--trust", module)]
         return ["fit", "--resume", str(run), *trust]
 
-    def unfinished_run(self) -> pathlib.Path | None:
-        """The newest run that has a whole checkpoint to continue from."""
+    def run(self) -> pathlib.Path | None:
+        """The newest run that has a whole checkpoint, from which it can be continued."""
         checkpoints = [path for path in self.folder.glob("*/*/checkpoints/last.ckpt") if zipfile.is_zipfile(path)]
         return max((path.parent.parent for path in checkpoints), key=lambda run: run.name, default=None)
 

@@ -27,3 +27,13 @@ def count(value: float) -> str:
             return f"{value:.3g}{unit}"
         value /= 1000
     return f"{value:.4g}T"
+
+
+def clock(seconds: float) -> str:
+    """``2d 3:04:05`` or shorter."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    if days:
+        return f"{days}d {hour}:{minute:02}:{second:02}"
+    return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"
