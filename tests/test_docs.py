@@ -13,12 +13,14 @@ import yaml
 
 from lightning_gen import registry
 from lightning_gen.cli import main
+from lightning_gen.cli.sweep_grid import read_grid
 from lightning_gen.models import MODELS
 
 ROOT = pathlib.Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 GUIDE = (DOCS / "add_a_model.md").read_text()
 METRICS = (DOCS / "metrics.md").read_text()
+SWEEPS = (DOCS / "sweeps.md").read_text()
 PAGES = {family: (DOCS / "models" / f"{family}.md").read_text() for family in ("autoencoders", "autoregressive", "flows", "gans")}
 
 
@@ -120,6 +122,17 @@ def test_the_commands_of_the_page_on_gans_work(user, capsys):
         run(words)
     assert [*(user / "runs" / "lsgan_digits").rglob("last.ckpt")]
     assert (user / "sheet.png").is_file()
+
+
+def test_the_commands_and_the_two_forms_of_a_grid_of_the_page_on_sweeps_work(user, capsys):
+    write_files(SWEEPS)
+    printed = []
+    for words in commands(SWEEPS):
+        run(words)
+        printed.append(capsys.readouterr().out.splitlines())
+    assert [len(lines) for lines in printed] == [6, 3, 27]
+    short, long = (read_grid(user / name).members() for name in ("latents.yaml", "latents_wandb.yaml"))
+    assert [values for _, values in short] == [values for _, values in long]
 
 
 @pytest.mark.parametrize("family", PAGES)

@@ -68,7 +68,7 @@ def done(rows: Sequence[Row]) -> int:
 
 def summary(rows: Sequence[Row]) -> str:
     """``3 of 12 done: 2 running, 2 finished, 1 failed, 7 waiting``."""
-    counts = Counter(row.status for row in rows)
+    counts: Counter[str] = Counter(row.status for row in rows)
     return f"{done(rows)} of {len(rows)} done: " + ", ".join(f"{counts[status]} {status}" for status in STYLES if counts[status])
 
 

@@ -131,7 +131,7 @@ def _command(path: pathlib.Path, words: Any) -> tuple[tuple[str, ...], tuple[str
     options = [str(word) for word in words[start + 1 :]]
     strange = [str(word) for word in words[:start] if word not in LAUNCH] + [word for word in options if "${" in word and word != ARGUMENTS]
     if strange or ARGUMENTS not in options:
-        raise UserError(f"{path}: command: {expected}, got {(strange or [words])[0]!r}")
+        raise UserError(f"{path}: command: {expected}, got {(strange[0] if strange else words)!r}")
     _refuse_taken(f"{path}: command", options)
     place = options.index(ARGUMENTS)
     return tuple(options[:place]), tuple(options[place + 1 :])

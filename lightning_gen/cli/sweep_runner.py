@@ -189,7 +189,7 @@ class Runner:
     def _end(self, session: Session, code: int) -> None:
         self._sessions.remove(session)
         self._free.append(session.place)
-        session.process.stdin.close()  # tells processes that it has left behind
+        session.process.communicate()  # closes its input, which tells processes that it has left behind
         row = session.row
         if code == 0:
             row.member.keep("finished", row.seconds)
@@ -221,7 +221,9 @@ class Runner:
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
         """Count the signals that tell the sweep to stop: it has to write down first what has ended."""
-        before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        # What nohup has ignored stays ignored.
+        heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._note) for number in heard}
         try:
             yield
         finally:

@@ -15,7 +15,7 @@ from fake_sweep import Lines, members
 
 from lightning_gen.cli.sweep_member import Member, folder_name
 from lightning_gen.cli.sweep_places import Place
-from lightning_gen.cli.sweep_runner import Runner, complaint, last_words
+from lightning_gen.cli.sweep_runner import SIGNALS, Runner, complaint, last_words
 from lightning_gen.errors import UserError
 
 SCRIPT = str(pathlib.Path(__file__).with_name("fake_sweep.py"))
@@ -28,9 +28,16 @@ def importable(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
 
-def start(folder, *options, jobs=2):
+def start(folder, *options, jobs=2, before=()):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, SCRIPT, str(folder), str(jobs), *options], text=True, **pipes)
+    command = [*before, sys.executable, SCRIPT, str(folder), str(jobs), *options]
+    return subprocess.Popen(command, text=True, preexec_fn=hear_signals, **pipes)
+
+
+def hear_signals():
+    """Whoever runs the tests in the background may have them ignored."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def sweep(folder, *options, jobs=2):
@@ -130,6 +137,16 @@ def test_a_signal_saves_the_members_leaves_no_process_and_says_how_to_go_on(tmp_
     for session in [*sessions(found[1]), *sessions(found[2])]:
         with pytest.raises(ProcessLookupError):
             os.kill(session, 0)
+
+
+def test_a_hangup_that_nohup_ignores_is_ignored(tmp_path):
+    options = ["steps=20"]
+    (member,) = members(tmp_path, options)
+    process = start(tmp_path, *options, before=["nohup"])
+    wait_until(lambda: len(steps(member)) > 3)
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
 
 
 def test_a_member_that_was_stopped_continues_from_its_checkpoint(tmp_path):
