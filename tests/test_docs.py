@@ -130,7 +130,7 @@ def test_the_commands_and_the_two_forms_of_a_grid_of_the_page_on_sweeps_work(use
     for words in commands(SWEEPS):
         run(words)
         printed.append(capsys.readouterr().out.splitlines())
-    assert [len(lines) for lines in printed] == [6, 3, 27]
+    assert [len(lines) for lines in printed] == [6, 3, 9]
     short, long = (read_grid(user / name).members() for name in ("latents.yaml", "latents_wandb.yaml"))
     assert [values for _, values in short] == [values for _, values in long]
 

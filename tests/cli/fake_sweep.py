@@ -1,12 +1,13 @@
 """``fake_sweep.py FOLDER JOBS OPTION...``: a sweep of one member for each option, such as ``steps=5``, with ``fake_fit.py`` for ``fit``."""
 
 import pathlib
+import signal
 import sys
 
 from lightning_gen.cli.sweep_member import Member
 from lightning_gen.cli.sweep_places import places
 from lightning_gen.cli.sweep_report import report
-from lightning_gen.cli.sweep_runner import Runner
+from lightning_gen.cli.sweep_runner import SIGNALS, Runner
 from lightning_gen.errors import Preempted
 
 FAKE_FIT = (sys.executable, str(pathlib.Path(__file__).with_name("fake_fit.py")))
@@ -20,6 +21,12 @@ class Lines:
 
     def show(self, rows):
         pass
+
+
+def hear_signals():
+    """Whoever runs the tests in the background may have them ignored."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def members(folder, options):

@@ -1,5 +1,6 @@
 """``lightning-gen sweep``: its options, what it refuses before anything starts, what it shows, and two real trainings."""
 
+import contextlib
 import io
 import os
 import pathlib
@@ -11,7 +12,7 @@ import zipfile
 
 import pytest
 from cli_runs import records
-from fake_sweep import members
+from fake_sweep import hear_signals, members
 from rich.console import Console
 
 from lightning_gen.cli import sweep_job
@@ -178,32 +179,36 @@ def test_the_end_says_which_member_is_which_run(runner, capsys):
 # Real trainings.
 
 
-def start(folder):
+@contextlib.contextmanager
+def sweep_of_trainings(folder):
     words = ["sweep", "grid.yaml", "--folder", str(folder), "--jobs", "2", "--", "--config", "overlays/smoke"]
     words += ["--checkpoints.every_images", "640", "--evaluation.every_images", "0", "--budget.images", "6400"]
     environment = os.environ | {"PYTHONPATH": str(pathlib.Path(sweep_job.__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "lightning_gen", *words]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_signals)
+    try:
+        yield process
+    finally:
+        process.kill()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.slow(reason="imports Lightning in six processes")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=lambda number: number.name)
 def test_a_sweep_of_trainings_that_is_ended_goes_on_to_its_leaderboard(grid, tmp_path, number):
     grid("parameters: {config: vae_digits, seed_everything: [0, 1]}\n")
     folder = tmp_path / "sweep"
-    process = start(folder)
-    end = time.monotonic() + 300
-    while len([*folder.glob("*/*/*/checkpoints/last.ckpt")]) < 2 and time.monotonic() < end:
-        time.sleep(0.05)
-    process.send_signal(number)
-    process.communicate(timeout=120)
+    with sweep_of_trainings(folder) as process:
+        end = time.monotonic() + 300
+        while len([*folder.glob("*/*/*/checkpoints/last.ckpt")]) < 2 and time.monotonic() < end:
+            time.sleep(0.05)
+        process.send_signal(number)
+        process.communicate(timeout=120)
     assert process.returncode == (75 if number == signal.SIGINT else -9)
-    out, err = start(folder).communicate(timeout=300)
+    with sweep_of_trainings(folder) as process:
+        out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
     assert "FD(digits-cnn)" in out
     assert "2 of 2 done" in err
-    runs = [*folder.glob("*/*/*/config.yaml")]
-    assert len(runs) == 2
+    assert len([*folder.glob("*/*/*/config.yaml")]) == 2  # both continued, none started anew
     assert all(record["cost"]["images_seen"] == 6400 for record in records(folder) if record["checkpoint"]["kind"] == "last")
     assert {record["training_seed"] for record in records(folder)} == {0, 1}
-    again, _ = start(folder).communicate(timeout=300)
-    assert again == out
