@@ -21,11 +21,11 @@ def report(runner: Runner, again: str) -> int:
         again: the command that goes on where it stopped.
 
     Raises:
-        Preempted: it was told to stop.
+        Preempted: it, or one of its members, was told to stop.
     """
     if runner.count("stopped") or runner.count("waiting") or runner.count("elsewhere"):
         done = f"{runner.count('finished')} of {len(runner.rows)} members have finished"
-        raise Preempted(f"the sweep was told to stop; {done}, continue with: {again}")
+        raise Preempted(f"stopped; {done}, continue with: {again}")
     # Not the whole folder, which may hold members of another grid, or of an earlier state of this one.
     scored = [str(row.member.folder) for row in runner.rows if any(row.member.folder.rglob(f"*{SUFFIX}"))]
     if scored:

@@ -112,11 +112,6 @@ class Runner:
             finally:
                 self._stop()
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether a signal told the sweep to stop."""
-        return self._told > 0
-
     def count(self, status: Status) -> int:
         """How many members have a status."""
         return sum(row.status == status for row in self.rows)

@@ -23,6 +23,17 @@ SCRIPT = str(pathlib.Path(__file__).with_name("fake_sweep.py"))
 PATIENCE = 60.0
 
 
+STARTED = []
+"""Sweeps of the running test."""
+
+
+@pytest.fixture(autouse=True)
+def leave_no_sweep():
+    yield
+    while STARTED:
+        STARTED.pop().kill()
+
+
 @pytest.fixture(autouse=True)
 def importable(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(pathlib.Path(__file__).parents[2]))
@@ -32,7 +43,9 @@ def importable(monkeypatch):
 def start(folder, *options, jobs=2, before=()):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     command = [*before, sys.executable, SCRIPT, str(folder), str(jobs), *options]
-    return subprocess.Popen(command, text=True, preexec_fn=hear_signals, **pipes)
+    process = subprocess.Popen(command, text=True, start_new_session=True, preexec_fn=hear_signals, **pipes)
+    STARTED.append(process)
+    return process
 
 
 def sweep(folder, *options, jobs=2):
@@ -123,12 +136,14 @@ def test_a_signal_saves_the_members_leaves_no_process_and_says_how_to_go_on(tmp_
     found = members(tmp_path, options)
     process = start(tmp_path, *options)
     wait_until(lambda: len(steps(found[1])) > 3 and len(steps(found[2])) > 3)
-    process.send_signal(number)
+    os.killpg(process.pid, number)  # as a terminal does
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 75
     assert "1 of 4 members have finished, continue with: this command again" in err
     assert outcomes(found) == ["finished", "stopped", "stopped", None]
     assert all(nobody_works_on(member) for member in found)
+    for member in found[1:3]:
+        assert (runs(member)[0] / "checkpoints" / "last.ckpt").is_file()
     for session in [*sessions(found[1]), *sessions(found[2])]:
         with pytest.raises(ProcessLookupError):
             os.kill(session, 0)
@@ -171,7 +186,7 @@ def test_a_member_without_a_whole_checkpoint_starts_anew(tmp_path):
 
 
 def test_a_second_signal_kills_members_that_do_not_hear_the_first(tmp_path):
-    options = ["steps=100000,deaf=true"]
+    options = ["steps=1500,deaf=true"]
     (member,) = members(tmp_path, options)
     process = start(tmp_path, *options)
     wait_until(lambda: len(steps(member)) > 3)
@@ -186,7 +201,7 @@ def test_a_second_signal_kills_members_that_do_not_hear_the_first(tmp_path):
 
 
 def test_members_of_a_killed_sweep_save_themselves_and_end(tmp_path):
-    options = ["steps=100000"]
+    options = ["steps=1500"]
     (member,) = members(tmp_path, options)
     process = start(tmp_path, *options)
     wait_until(lambda: len(steps(member)) > 3)
@@ -228,7 +243,7 @@ def test_when_the_members_are_killed_too_only_their_own_steps_are_lost(tmp_path)
 
 
 def test_a_member_that_is_killed_alone_is_a_failure_that_says_so(tmp_path):
-    options = ["steps=100000", "steps=2"]
+    options = ["steps=1500", "steps=2"]
     found = members(tmp_path, options)
     process = start(tmp_path, *options)
     wait_until(lambda: len(steps(found[0])) > 3)
