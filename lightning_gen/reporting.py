@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import pathlib
 import platform
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -16,17 +15,9 @@ from lightning_gen.checkpoint import sha256
 from lightning_gen.data.base import ImageDataModule
 from lightning_gen.evaluation import Evaluation, Plan
 from lightning_gen.leaderboard.record import Answer, Checkpoint, Cost, Model, ResultRecord
+from lightning_gen.leaderboard.settings import experiment_settings
 from lightning_gen.models.base import GenerativeModel
 from lightning_gen.registry import class_path
-
-EXPERIMENT = ("seed_everything", "model", "data", "ema", "training_noise")
-"""The parts of a configuration that say what is trained on what; a run that is continued keeps them."""
-
-TRAINING_SETTINGS = ("precision", "gradient_clip_val", "gradient_clip_algorithm", "accumulate_grad_batches")
-"""The trainer's settings that change what is learned; kept as well."""
-
-MACHINE_DEPENDENT = ("data.init_args.root",)
-"""Keys within them that only say where something lies."""
 
 
 def make_record(
@@ -95,21 +86,6 @@ def config_hash(run: pathlib.Path, model: GenerativeModel) -> str:
     else:
         content = model.hyperparameters, model.data_spec
     return hashlib.sha256(repr(content).encode()).hexdigest()[:12]
-
-
-def experiment_settings(config: dict[str, Any]) -> dict[str, Any]:
-    """What of a configuration is the experiment, as dotted keys: what is trained on what, not how long, how often or where."""
-    chosen = {key: config[key] for key in EXPERIMENT if key in config}
-    chosen["trainer"] = {key: config.get("trainer", {}).get(key) for key in TRAINING_SETTINGS}
-    return {key: value for key, value in _flat(chosen) if key not in MACHINE_DEPENDENT}
-
-
-def _flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
 
 
 def wandb_id(run: pathlib.Path) -> str | None:

@@ -24,8 +24,9 @@ from lightning_gen.evaluation import is_measurable, require_something_to_measure
 from lightning_gen.evaluation.defaults import choose, headline
 from lightning_gen.images import save_png
 from lightning_gen.leaderboard.record import ResultRecord
+from lightning_gen.leaderboard.settings import experiment_settings
 from lightning_gen.models.capabilities import SupportsLikelihood
-from lightning_gen.reporting import describe_checkpoint, experiment_settings
+from lightning_gen.reporting import describe_checkpoint
 from lightning_gen.tracking import IMAGES, METRICS_FILE
 
 NAMES = 3

@@ -15,14 +15,20 @@ Skipped = list[tuple[Path, str]]
 
 def load_results(folders: Iterable[str | os.PathLike[str]]) -> tuple[list[ResultRecord], Skipped]:
     """All records below ``folders`` in the order of their paths, and what was skipped; a folder that does not exist raises UserError."""
-    records: list[ResultRecord] = []
+    found, skipped = find_results(folders)
+    return [record for _, record in found], skipped
+
+
+def find_results(folders: Iterable[str | os.PathLike[str]]) -> tuple[list[tuple[Path, ResultRecord]], Skipped]:
+    """As :func:`load_results`, each record with the file that it was read from."""
+    found: list[tuple[Path, ResultRecord]] = []
     skipped: Skipped = []
     for path in _result_files([_existing(Path(folder)) for folder in folders], skipped):
         try:
-            records.append(read(path))
+            found.append((path, read(path)))
         except UserError as error:
             skipped.append((path, str(error).removeprefix(f"{path}: ")))
-    return records, skipped
+    return found, skipped
 
 
 def _existing(folder: Path) -> Path:
