@@ -12,6 +12,7 @@ import lightning_gen
 from lightning_gen import configs
 from lightning_gen.cli import COMMANDS
 from lightning_gen.errors import UserError
+from lightning_gen.leaderboard.page.build import SCRIPTS
 
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / "lightning_gen"
@@ -48,8 +49,13 @@ def test_every_weight_with_its_card_is_in_the_wheel():
     assert {path.suffix for path in weights} == {".pt", ".json"}
 
 
+def test_the_page_of_the_leaderboard_is_in_the_wheel():
+    listed = packaged("lightning_gen.leaderboard.page")
+    assert {path.name for path in listed} == {"page.html", "page.css", *SCRIPTS}
+
+
 def test_the_package_holds_no_other_data():
-    listed = packaged("lightning_gen.metrics")
+    listed = packaged("lightning_gen.metrics") | packaged("lightning_gen.leaderboard.page")
     others = {path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
     assert others == listed
 

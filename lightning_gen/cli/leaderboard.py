@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 
 from lightning_gen.cli.arguments import Arguments
-from lightning_gen.leaderboard.record import SUFFIX
-from lightning_gen.leaderboard.store import Skipped, load_results
+from lightning_gen.leaderboard.record import SUFFIX, ResultRecord
+from lightning_gen.leaderboard.store import Skipped, find_results
 from lightning_gen.leaderboard.table import Table, as_json, leaderboard
 from lightning_gen.leaderboard.text import printable
 
@@ -22,14 +24,20 @@ def run(argv: list[str]) -> int:
         "--results", nargs="+", metavar="DIR", help=f"folders that are searched for result records (default: {DEFAULT_FOLDER})"
     )
     parser.add_argument("--json", action="store_true", help="print the tables as JSON instead")
+    parser.add_argument(
+        "--html", metavar="OUT", help="write one self-contained page to a folder (OUT/index.html), or to a file *.html, instead"
+    )
     arguments = parser.parse_args(argv)
     # Before the first run there is no such folder, which is no mistake; a folder that somebody names has to exist.
-    records, skipped = load_results(arguments.results or filter(os.path.isdir, [DEFAULT_FOLDER]))
-    tables = leaderboard(records)
+    found, skipped = find_results(arguments.results or filter(os.path.isdir, [DEFAULT_FOLDER]))
+    tables = leaderboard(record for _, record in found)
     if arguments.json:
         print(json.dumps({"tables": [as_json(table) for table in tables], "skipped": _as_json(skipped)}, indent=2, allow_nan=False))
         return 0
-    _print_tables(tables)
+    if arguments.html is None:
+        _print_tables(tables)
+    else:
+        _write_page(tables, found, arguments.html)
     for path, reason in skipped:
         print(printable(f"lightning-gen leaderboard: skipped {path}: {reason}"), file=sys.stderr)
     if not tables:
@@ -45,6 +53,15 @@ def _print_tables(tables: list[Table]) -> None:
 
     for table in tables:
         print_leaderboard(table)
+
+
+def _write_page(tables: list[Table], found: Iterable[tuple[Path, ResultRecord]], out: str) -> None:
+    # YAML and rich are needed here only.
+    from lightning_gen.leaderboard.page.build import write_page
+    from lightning_gen.leaderboard.page.run_files import run_folder_of
+
+    folders = {id(record): folder for path, record in found if (folder := run_folder_of(path)) is not None}
+    print(printable(f"page: {write_page(tables, folders, Path(out))}"))
 
 
 def _as_json(skipped: Skipped) -> list[dict[str, str]]:

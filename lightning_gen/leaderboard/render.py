@@ -82,7 +82,7 @@ def _add_score(table: Table, column: Column, headers: list[str], cells: list[lis
     """Append a column of scores: one for the checkpoint that a row is about, one beside it for the last where there is any."""
     main = [_main_score(row, column) for _, row in table.rows]
     last = [_last_score(row, column) for _, row in table.rows]
-    label = printable(_label(table, column))
+    label = printable(label_of(table, column))
     for kind, column_cells in (("best", main), ("last", last)):
         if any(column_cells):
             headers.append(f"\n{kind}" if kind == "last" and any(main) else f"{label}\n{kind}")
@@ -105,7 +105,7 @@ def _last_score(row: Row, column: Column) -> str:
     return "same" if same else score_text(cell)
 
 
-def _label(table: Table, column: Column) -> str:
+def label_of(table: Table, column: Column) -> str:
     """The name of a column; with the start of its fingerprint where another protocol has the same name."""
     names = [other.name for other in table.columns]
     return column.name if names.count(column.name) == 1 else f"{column.name} #{column.fingerprint[:4]}"
@@ -141,6 +141,11 @@ def _answer_parts(answer: Answer) -> dict[str, Any]:
     return {name: value for name, value in (parts | options).items() if value is not None}
 
 
+def answer_words(answer: Answer) -> str:
+    """How a row answers, on one line."""
+    return _words(_answer_parts(answer))
+
+
 def _shared_answer(table: Table) -> dict[str, Any]:
     first, *others = [_answer_parts(row.record.answer) for _, row in table.rows]
     return {name: value for name, value in first.items() if all(name in other and other[name] == value for other in others)}
@@ -154,7 +159,7 @@ def _answers(table: Table) -> list[str]:
 
 def captions(table: Table) -> list[str]:
     """The protocol of every column in words, what all rows have in common, and what is not shown."""
-    lines = [f"{_label(table, column)}: {_column_words(table.scores(column))}" for column in table.columns]
+    lines = [f"{label_of(table, column)}: {_column_words(table.scores(column))}" for column in table.columns]
     lines[0] = f"Ranked by {lines[0]}"
     shared = _shared_answer(table)
     lines += [f"All rows: {_words(shared)}"] * bool(shared)
