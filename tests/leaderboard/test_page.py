@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import shlex
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from lightning_gen.errors import UserError
 from lightning_gen.leaderboard.page.curves import MOST_POINTS, thinned
 from lightning_gen.leaderboard.page.rows import web_address
 from lightning_gen.leaderboard.page.run_files import file_within, run_folder_of, sample_sheet, thumbnail
+from lightning_gen.leaderboard.record import write
 
 EVIL = "</script><script>alert(1)</script>"
 
@@ -35,8 +37,6 @@ def test_a_row_has_all_that_its_folder_tells(tmp_path, example):
 
 
 def test_a_record_alone_is_a_row_without_a_folder(tmp_path, example):
-    from lightning_gen.leaderboard.record import write
-
     write(example, tmp_path)
     row = only_row(tmp_path)
     assert (row["sheet"], row["settings"], row["differences"], row["train"], row["evaluate"], row["curves"]) == (
@@ -145,8 +145,6 @@ def test_no_text_turns_round_what_stands_beside_it(tmp_path, example):
 
 
 def test_commands_are_one_command_whatever_a_run_is_called(tmp_path, example):
-    import shlex
-
     make_run(
         tmp_path / "a; rm -rf $HOME" / "b",
         replace(example, config_name="$(reboot)\n;ls"),
