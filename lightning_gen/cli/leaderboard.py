@@ -23,8 +23,9 @@ def run(argv: list[str]) -> int:
     parser.add_argument(
         "--results", nargs="+", metavar="DIR", help=f"folders that are searched for result records (default: {DEFAULT_FOLDER})"
     )
-    parser.add_argument("--json", action="store_true", help="print the tables as JSON instead")
-    parser.add_argument(
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print the tables as JSON instead")
+    form.add_argument(
         "--html", metavar="OUT", help="write one self-contained page to a folder (OUT/index.html), or to a file *.html, instead"
     )
     arguments = parser.parse_args(argv)

@@ -73,3 +73,24 @@ def test_a_terminal_without_unicode_still_gets_its_table(results, monkeypatch, t
             cli.main(["leaderboard", "--results", str(results)])
     assert caught.value.code == 0
     assert "12.35 \\xb1 0.25" in (tmp_path / "ascii.txt").read_text()
+
+
+def test_the_page_is_written_instead_of_tables(results, tmp_path, capsys):
+    assert run(["--results", str(results), "--html", str(tmp_path / "site")]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"page: {tmp_path / 'site' / 'index.html'}\n"
+    assert "skipped" in err
+    assert json.dumps("12.35 ± 0.25")[1:-1] in (tmp_path / "site" / "index.html").read_text()
+
+
+def test_a_page_and_json_at_once_are_refused(results, tmp_path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        run(["--results", str(results), "--json", "--html", str(tmp_path)])
+    assert caught.value.code == 2
+    assert "not allowed with" in capsys.readouterr().err
+
+
+def test_a_page_that_cannot_be_written_is_one_line(results, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"file.*cannot be written"):
+        run(["--results", str(results), "--html", str(tmp_path / "file" / "site")])
