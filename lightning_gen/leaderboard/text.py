@@ -21,6 +21,10 @@ def number(value: float) -> str:
 
 def count(value: float) -> str:
     """Three significant digits with the unit k, M, G or T: 1234567 is ``1.23M``."""
+    try:
+        value = float(value)
+    except OverflowError:  # JSON's integers have no limit
+        return "inf"
     for unit in ("", "k", "M", "G"):
         # 999.5 would be rounded up to 1000.
         if not math.isfinite(value) or abs(value) < 999.5:

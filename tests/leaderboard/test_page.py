@@ -181,6 +181,13 @@ def test_numbers_that_json_has_not_are_shown_and_not_sorted_by(tmp_path, example
     page_file(tmp_path, tmp_path / "site")
 
 
+def test_a_date_is_in_utc_and_a_count_may_be_any_integer(tmp_path, example):
+    make_run(tmp_path / "a", replace(example, created="2025-01-01T01:30:00+02:00", cost=replace(example.cost, images_seen=10**400)))
+    row = only_row(tmp_path)
+    assert row["date"][1] == "2024-12-31 23:30"
+    assert row["images"][1] == "inf"
+
+
 @pytest.mark.parametrize("content", [b"", b"GIF89a", png()[:40], png()[:-20] + b"x" * 20])
 def test_a_damaged_sheet_is_no_sheet(tmp_path, example, content):
     folder = make_run(tmp_path / "a", example)

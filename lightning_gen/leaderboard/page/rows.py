@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -32,7 +33,7 @@ def row_data(row: Row, folder: Path | None, settings: Settings | None, columns: 
         columns: column -> its number on the page.
         out: folder of the page.
     """
-    record, cost = row.record, row.record.cost
+    record = row.record
     config_differences = _differences(record, settings)
     return {
         "model": record.model.name,
@@ -41,7 +42,26 @@ def row_data(row: Row, folder: Path | None, settings: Settings | None, columns: 
         "config": record.config_name,
         "run": record.run_name,
         "seed": record.training_seed,
-        "date": [record.time.timestamp(), record.created[:16].replace("T", " ")],
+        **_circumstances(record),
+        "wandb": {"id": record.wandb_id, "url": web_address(record.wandb_url)},
+        "collapsed": _collapsed(row),
+        "scores": {kind: {columns[column]: _score(cell) for column, cell in cells.items()} for kind, cells in row.cells.items()},
+        "seeds": {},
+        "superseded": row.superseded,
+        "sheet": None if folder is None else _sheet(folder, record.cost.images_seen, out),
+        "curves": curves_of(None if folder is None else file_within(folder, "metrics.csv"), row),
+        "settings": None if settings is None else {key: "" if value is None else str(value) for key, value in settings.items()},
+        "differences": None if config_differences is None else [[*difference] for difference in config_differences],
+        "train": training_commands(record, folder if settings is not None else None, config_differences),
+        "evaluate": evaluation_command(record, folder),
+    }
+
+
+def _circumstances(record: ResultRecord) -> dict[str, Any]:
+    """When, where, at what cost and how a model answered."""
+    cost = record.cost
+    return {
+        "date": [record.time.timestamp(), record.time.astimezone(UTC).strftime("%Y-%m-%d %H:%M")],
         "machine": record.machine,
         "code": record.code_version,
         "answer": answer_words(record.answer),
@@ -52,17 +72,6 @@ def row_data(row: Row, folder: Path | None, settings: Settings | None, columns: 
         ),
         "hours": (None, "") if cost.device_hours is None else (cost.device_hours, number(cost.device_hours)),
         "speed": (None, "") if cost.samples_per_second is None else _counted(cost.samples_per_second),
-        "wandb": {"id": record.wandb_id, "url": web_address(record.wandb_url)},
-        "collapsed": _collapsed(row),
-        "scores": {kind: {columns[column]: _score(cell) for column, cell in cells.items()} for kind, cells in row.cells.items()},
-        "seeds": {},
-        "superseded": row.superseded,
-        "sheet": None if folder is None else _sheet(folder, cost.images_seen, out),
-        "curves": curves_of(None if folder is None else file_within(folder, "metrics.csv"), row),
-        "settings": None if settings is None else {key: "" if value is None else str(value) for key, value in settings.items()},
-        "differences": None if config_differences is None else [[*difference] for difference in config_differences],
-        "train": training_commands(record, folder if settings is not None else None, config_differences),
-        "evaluate": evaluation_command(record, folder),
     }
 
 
