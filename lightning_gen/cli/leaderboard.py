@@ -2,56 +2,108 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from lightning_gen.cli.arguments import Arguments
 from lightning_gen.leaderboard.record import SUFFIX, ResultRecord
-from lightning_gen.leaderboard.store import Skipped, find_results
-from lightning_gen.leaderboard.table import Table, as_json, leaderboard
+from lightning_gen.leaderboard.select import chosen, tables_of
+from lightning_gen.leaderboard.store import Skipped, find_results, snapshot
+from lightning_gen.leaderboard.table import Table, as_json
 from lightning_gen.leaderboard.text import printable
 
 DEFAULT_FOLDER = "runs"
+SECONDS_BETWEEN_LOOKS = 2.0
 
 
 def run(argv: list[str]) -> int:
     """Print the leaderboard; exit code 1 when there is nothing to rank (0 with ``--json``, which prints an empty list of tables)."""
+    options = _parser().parse_args(argv)
+    folders = options.results or [DEFAULT_FOLDER]
+    if options.watch:
+        return watch(folders, lambda: show(options, folders), lambda: time.sleep(SECONDS_BETWEEN_LOOKS))
+    return show(options, folders)
+
+
+def _parser() -> Arguments:
     parser = Arguments("leaderboard", "Rank all result records, one table per protocol.")
     parser.add_argument(
         "--results", nargs="+", metavar="DIR", help=f"folders that are searched for result records (default: {DEFAULT_FOLDER})"
     )
+    parser.add_argument("--dataset", metavar="NAME", help="only results on this data set")
+    parser.add_argument("--family", metavar="NAME", help="only models of this family")
+    parser.add_argument("--metric", metavar="NAME", help="rank by this score, such as bits/dim, or FD for every network's")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the tables as JSON instead")
     form.add_argument(
         "--html", metavar="OUT", help="write one self-contained page to a folder (OUT/index.html), or to a file *.html, instead"
     )
-    arguments = parser.parse_args(argv)
+    form.add_argument("--markdown", action="store_true", help="print the tables as Markdown instead")
+    form.add_argument("--csv", action="store_true", help="print one line of CSV per score instead")
+    form.add_argument("--watch", action="store_true", help="draw the tables anew whenever a result appears, until Ctrl-C")
+    return parser
+
+
+def show(options: argparse.Namespace, folders: list[str]) -> int:
+    """Read everything and print it once, or write the page; returns the exit code."""
     # Before the first run there is no such folder, which is no mistake; a folder that somebody names has to exist.
-    found, skipped = find_results(arguments.results or filter(os.path.isdir, [DEFAULT_FOLDER]))
-    tables = leaderboard(record for _, record in found)
-    if arguments.json:
+    found, skipped = find_results(options.results or filter(os.path.isdir, [DEFAULT_FOLDER]))
+    tables = _tables(options, [record for _, record in found])
+    if options.json:
         print(json.dumps({"tables": [as_json(table) for table in tables], "skipped": _as_json(skipped)}, indent=2, allow_nan=False))
         return 0
-    if arguments.html is None:
-        _print_tables(tables)
+    if options.html is None:
+        _print_tables(options, tables)
     else:
-        _write_page(tables, found, arguments.html)
+        _write_page(tables, found, options.html)
     for path, reason in skipped:
         print(printable(f"lightning-gen leaderboard: skipped {path}: {reason}"), file=sys.stderr)
     if not tables:
-        print(printable(_nothing_found(arguments.results or [DEFAULT_FOLDER])), file=sys.stderr)
+        print(printable(_nothing_found(folders)), file=sys.stderr)
     return 0 if tables else 1
 
 
-def _print_tables(tables: list[Table]) -> None:
+def watch(folders: list[str], draw: Callable[[], object], wait: Callable[[], None]) -> int:
+    """Draw whenever there is another set of result files than at the last look, until Ctrl-C.
+
+    Args:
+        folders: where results appear.
+        draw: shows what there is.
+        wait: returns when it is time to look again.
+    """
+    drawn = None
+    try:
+        while True:
+            if (now := snapshot(folders)) != drawn:
+                if sys.stdout.isatty():
+                    print("\033[H\033[2J\033[3J", end="")  # to the top of an empty screen
+                draw()
+                sys.stdout.flush()
+                drawn = now
+            wait()
+    except KeyboardInterrupt:
+        return 0
+
+
+def _tables(options: argparse.Namespace, records: list[ResultRecord]) -> list[Table]:
+    return tables_of(chosen(records, dataset=options.dataset, family=options.family), options.metric)
+
+
+def _print_tables(options: argparse.Namespace, tables: list[Table]) -> None:
     if not tables:
         return
     # rich is needed here only: --json answers without it.
+    from lightning_gen.leaderboard.formats import as_csv, as_markdown
     from lightning_gen.leaderboard.render import print_leaderboard
 
+    if options.markdown or options.csv:
+        print((as_markdown if options.markdown else as_csv)(tables), end="")
+        return
     for table in tables:
         print_leaderboard(table)
 

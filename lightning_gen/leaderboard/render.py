@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -51,9 +51,24 @@ def print_table(
     console.print()
 
 
+class Grid(NamedTuple):
+    """A table of the leaderboard as strings: the same cells on a terminal and in Markdown; ``numeric`` columns are aligned to the right."""
+
+    headers: list[str]
+    rows: list[list[str]]
+    numeric: frozenset[int]
+    notes: list[str]
+
+
 def print_leaderboard(table: Table) -> None:
     """Print one table of the leaderboard with its protocol in words; of many scores the usual ones."""
     table, hidden = usual_columns(table)
+    content = grid(table)
+    print_table(content.headers, content.rows, numeric=content.numeric, notes=content.notes + hidden)
+
+
+def grid(table: Table) -> Grid:
+    """All cells of a table."""
     answers = _answers(table)
     headers, cells = ["#", "model", "family"], [[_rank(rank), _name(row), row.record.model.family] for rank, row in table.rows]
     for column in table.columns:
@@ -65,7 +80,7 @@ def print_leaderboard(table: Table) -> None:
         speed = "" if cost.samples_per_second is None else count(cost.samples_per_second)
         seen = count(cost.images_seen) + (f" after {count(cost.warm_start_images)}" if cost.warm_start_images else "")
         line += [count(cost.parameters), seen, speed, row.record.run_name] + [answer] * any(answers)
-    print_table(headers, cells, numeric=frozenset({0, *range(3, last_score + 3)}), notes=captions(table) + hidden)
+    return Grid(headers, cells, frozenset({0, *range(3, last_score + 3)}), captions(table))
 
 
 def usual_columns(table: Table) -> tuple[Table, list[str]]:

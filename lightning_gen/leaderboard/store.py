@@ -31,6 +31,11 @@ def find_results(folders: Iterable[str | os.PathLike[str]]) -> tuple[list[tuple[
     return found, skipped
 
 
+def snapshot(folders: Iterable[str | os.PathLike[str]]) -> frozenset[Path]:
+    """The result files below ``folders`` that there are now; a folder that does not exist yet has none."""
+    return frozenset(_result_files([Path(folder) for folder in folders], []))
+
+
 def _existing(folder: Path) -> Path:
     if not folder.is_dir():
         raise UserError(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lightning_gen import cli
-from lightning_gen.cli.leaderboard import run
+from lightning_gen.cli.leaderboard import run, watch
 from lightning_gen.errors import UserError
 
 EXAMPLE = Path(__file__).parents[1] / "leaderboard" / "example.result.json"
@@ -94,3 +94,40 @@ def test_a_page_that_cannot_be_written_is_one_line(results, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file.*cannot be written"):
         run(["--results", str(results), "--html", str(tmp_path / "file" / "site")])
+
+
+def test_markdown_and_csv_alone_are_on_stdout(results, capsys):
+    assert run(["--results", str(results), "--markdown"]) == 0
+    assert capsys.readouterr().out.startswith("### Ranked by FD(digits-cnn)")
+    assert run(["--results", str(results), "--csv"]) == 0
+    assert capsys.readouterr().out.startswith("ranked_by,rank,model,")
+
+
+def test_filters_reach_every_form(results, capsys):
+    assert run(["--results", str(results), "--json", "--metric", "bits/dim", "--dataset", "digits", "--family", "autoencoder"]) == 0
+    assert [table["ranked_by"]["name"] for table in json.loads(capsys.readouterr().out)["tables"]] == ["bits/dim"]
+    with pytest.raises(UserError, match="--family: no result has 'autoencoders'; did you mean 'autoencoder'"):
+        run(["--results", str(results), "--csv", "--family", "autoencoders"])
+
+
+def test_two_forms_at_once_are_refused(results, capsys):
+    with pytest.raises(SystemExit) as caught:
+        run(["--results", str(results), "--csv", "--json"])
+    assert caught.value.code == 2
+    assert "not allowed with" in capsys.readouterr().err
+
+
+def test_watching_draws_once_for_every_change_until_ctrl_c(tmp_path):
+    """A look without a new result draws nothing; a folder that does not exist yet is waited for."""
+    folder = tmp_path / "runs"
+    steps = iter([lambda: None, lambda: (folder.mkdir(), shutil.copy(EXAMPLE, folder / "a.result.json")), lambda: None])
+    drawn = []
+
+    def wait():
+        step = next(steps, None)
+        if step is None:
+            raise KeyboardInterrupt
+        step()
+
+    assert watch([str(folder)], lambda: drawn.append(len(list(folder.glob("*")))), wait) == 0
+    assert drawn == [0, 1]
