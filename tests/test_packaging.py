@@ -55,7 +55,7 @@ def test_the_page_of_the_leaderboard_is_in_the_wheel():
 
 
 def test_the_package_holds_no_other_data():
-    listed = packaged("lightning_gen.metrics") | packaged("lightning_gen.leaderboard.page")
+    listed = {path for package in ("metrics", "leaderboard", "leaderboard.page") for path in packaged(f"lightning_gen.{package}")}
     others = {path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
     assert others == listed
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from lightning_gen.cli.arguments import Arguments
+from lightning_gen.leaderboard.literature import published_as_json
 from lightning_gen.leaderboard.record import SUFFIX, ResultRecord
 from lightning_gen.leaderboard.select import chosen, tables_of
 from lightning_gen.leaderboard.store import Skipped, find_results, snapshot
@@ -55,7 +56,8 @@ def show(options: argparse.Namespace, folders: list[str]) -> int:
     found, skipped = find_results(options.results or filter(os.path.isdir, [DEFAULT_FOLDER]))
     tables = _tables(options, [record for _, record in found])
     if options.json:
-        print(json.dumps({"tables": [as_json(table) for table in tables], "skipped": _as_json(skipped)}, indent=2, allow_nan=False))
+        content = [as_json(table) | {"published": published_as_json(table)} for table in tables]
+        print(json.dumps({"tables": content, "skipped": _as_json(skipped)}, indent=2, allow_nan=False))
         return 0
     if options.html is None:
         _print_tables(options, tables)

@@ -7,8 +7,9 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from lightning_gen.leaderboard.literature import Beside, published_beside
 from lightning_gen.leaderboard.record import ResultRecord
-from lightning_gen.leaderboard.render import Grid, grid
+from lightning_gen.leaderboard.render import Grid, grid, published_grid
 from lightning_gen.leaderboard.schema import canonical
 from lightning_gen.leaderboard.table import Cell, Column, Table
 from lightning_gen.leaderboard.text import printable
@@ -21,19 +22,26 @@ FORMULA = ("=", "+", "-", "@")
 
 
 def as_markdown(tables: Iterable[Table]) -> str:
-    """A heading, a table and its notes for each table."""
-    return "\n".join(line for table in tables for line in _markdown_lines(grid(table)))
+    """A heading, a table and its notes for each table; published numbers in a table of their own under it."""
+    return "\n".join(line for table in tables for line in _markdown_lines(table))
 
 
-def _markdown_lines(content: Grid) -> Iterator[str]:
+def _markdown_lines(table: Table) -> Iterator[str]:
+    content, published = grid(table), published_grid(table)
     title, *notes = content.notes
     yield from (f"### {_plain(title)}", "")
+    yield from _markdown_table(content)
+    yield from (f"- {_plain(note)}" for note in notes)
+    yield from [""] * bool(notes)
+    if published is not None:
+        yield from _markdown_table(published)
+
+
+def _markdown_table(content: Grid) -> Iterator[str]:
     yield _markdown_row(content.headers)
     yield _markdown_row(["---:" if index in content.numeric else "---" for index in range(len(content.headers))], escape=False)
     yield from map(_markdown_row, content.rows)
     yield ""
-    yield from (f"- {_plain(note)}" for note in notes)
-    yield from [""] * bool(notes)
 
 
 def _markdown_row(cells: Sequence[str], escape: bool = True) -> str:
@@ -49,7 +57,10 @@ def _plain(text: str) -> str:
 
 
 def as_csv(tables: Iterable[Table]) -> str:
-    """One line for each score of each checkpoint in each table; only the score that a table is ranked by has a rank."""
+    """One line for each score of each checkpoint in each table; only the score that a table is ranked by has a rank.
+
+    Published numbers are lines without a rank, a run and a fingerprint, and with who published them.
+    """
     lines = [{key: _cell(value) for key, value in line.items()} for table in tables for line in _csv_lines(table)]
     text = io.StringIO()
     writer = csv.DictWriter(text, [*lines[0]] if lines else [], lineterminator="\n")
@@ -63,11 +74,28 @@ def _csv_lines(table: Table) -> Iterator[dict[str, Any]]:
         for cells in row.cells.values():
             for column, cell in sorted(cells.items()):
                 ranked = column == table.ranked_by and cell == row.cell(column)
-                yield (
-                    {"ranked_by": table.ranked_by.name, "rank": rank if ranked else None}
-                    | _of_record(cell.record)
-                    | _of_score(column, cell)
-                )
+                yield {**_head(table, rank if ranked else None), **_of_record(cell.record), **_of_score(column, cell), **_source()}
+    yield from ({**_head(table, None), **_of_published(beside)} for beside in published_beside(table))
+
+
+def _head(table: Table, rank: int | None) -> dict[str, Any]:
+    return {"ranked_by": table.ranked_by.name, "rank": rank}
+
+
+def _source(name: str = "", status: str = "measured", differences: str = "", remark: str = "") -> dict[str, str]:
+    return {"published_by": name, "status": status, "otherwise_than_here": differences, "remark": remark}
+
+
+def _of_published(beside: Beside) -> dict[str, Any]:
+    plain = ("score", "value", "uncertainty", "better", "kind", "likelihood_samples")
+    return {
+        "model": beside.system,
+        **{key: getattr(beside, key) for key in plain},
+        "dataset": beside.protocol["dataset"],
+        "split": beside.protocol.get("split"),
+        "protocol": canonical(beside.protocol),
+        **_source(beside.source, beside.status, "; ".join(beside.differences), beside.remark),
+    }
 
 
 def _of_record(record: ResultRecord) -> dict[str, Any]:

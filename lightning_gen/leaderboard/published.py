@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from lightning_gen.leaderboard.literature import literature
 from lightning_gen.leaderboard.record import ResultRecord, Score
 
 BAND = 0.1
@@ -42,26 +43,21 @@ class Published:
     remark: str = ""
 
 
-def mimicry(value: float, num_samples: int = 50_000) -> Published:
-    """A result of the mimicry library: 100,000 generator updates in batches of 64, five of the discriminator each."""
-    remark = "published against 50,000 training images, of which 5,000 validate here"
-    return Published(source="mimicry", split="train", num_samples=num_samples, images_per_update=320, final=(100_000, value), remark=remark)
+def _published(config: str) -> Published:
+    recipe, group, row = literature().recipe(config)
+    return Published(
+        source=group.source,
+        split=group.protocol["split"],
+        num_samples=group.protocol["num_samples"],
+        images_per_update=recipe.images_per_update,
+        final=None if recipe.updates is None else (recipe.updates, row.scores["FID"]),
+        curve=recipe.curve,
+        remark=recipe.remark,
+    )
 
 
-PUBLISHED: dict[str, Published] = {
-    "wgan_gp_cifar10": mimicry(22.29),
-    "sngan_cifar10": mimicry(16.77),
-    "projection_gan_cifar10": mimicry(10.84),
-    "dcgan_studiogan_cifar10": Published(
-        source="StudioGAN's log",
-        split="test",
-        num_samples=10_000,
-        images_per_update=128,
-        curve={2_000: 114.9, 4_000: 92.6, 10_000: 65.3, 20_000: 60.3, 40_000: 55.7},
-    ),
-}
-"""By the name of the configuration. StudioGAN's curves are of its own recipes alone: its SNGAN is conditional, and its WGAN-GP's critic has
-batch normalisation."""
+PUBLISHED: dict[str, Published] = {config: _published(config) for config in literature().recipes}
+"""By the name of the configuration."""
 
 
 def verdict(record: ResultRecord) -> str | None:

@@ -13,6 +13,7 @@ from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from lightning_gen.leaderboard.literature import Beside, published_beside
 from lightning_gen.leaderboard.record import Answer, Score
 from lightning_gen.leaderboard.schema import to_json
 from lightning_gen.leaderboard.table import Cell, Column, Row, Table
@@ -24,6 +25,9 @@ UNITS = {"count": "images", "num_samples": "samples", "bits": "bits per value"}
 
 MOST_SCORES = 6
 """Columns of scores that a terminal has room for."""
+
+MOST_PUBLISHED = 12
+"""Published rows that a terminal has room for."""
 
 USUAL = ("FID", "FD(", "bits/dim", "nats", "IS", "CS(", "KID", "KD(", "precision(", "recall(")
 """What is shown first of more scores than that, by how their names start."""
@@ -65,6 +69,8 @@ def print_leaderboard(table: Table) -> None:
     table, hidden = usual_columns(table)
     content = grid(table)
     print_table(content.headers, content.rows, numeric=content.numeric, notes=content.notes + hidden)
+    if (published := published_grid(table, MOST_PUBLISHED)) is not None:
+        print_table(published.headers, published.rows, numeric=published.numeric, notes=published.notes)
 
 
 def grid(table: Table) -> Grid:
@@ -132,12 +138,38 @@ def score_text(cell: Cell) -> str:
     text = number(score.value)
     if score.uncertainty is not None:
         text += f" ± {score.uncertainty:.2g}"
-    if score.kind in (None, "exact"):
+    return _as_bound(text, score.kind, score.better, cell.record.answer.likelihood_samples)
+
+
+def _as_bound(text: str, kind: str | None, better: str, samples: int | None) -> str:
+    if kind in (None, "exact"):
         return text
-    samples = cell.record.answer.likelihood_samples
-    suffix = f" (k={samples})" if score.kind == "k-sample bound" else ""
+    suffix = f" (k={samples})" if kind == "k-sample bound" and samples is not None else ""
     # A lower bound of the likelihood bounds bits/dim from above.
-    return f"{'<=' if score.better == 'lower' else '>='} {text}{suffix}"
+    return f"{'<=' if better == 'lower' else '>='} {text}{suffix}"
+
+
+def published_grid(table: Table, most: int | None = None) -> Grid | None:
+    """Published numbers of the table's scores, to stand apart from its rows; None where there are none.
+
+    Args:
+        table: ours.
+        most: of more than that the first are taken, and a note says how many are left out; None for all.
+    """
+    beside = published_beside(table)
+    shown = beside[:most]
+    if not shown:
+        return None
+    rows = [[row.system, row.score, _published_value(row), "; ".join(row.differences), row.remark, row.source, row.status] for row in shown]
+    headers = ["published, not ranked", "score", "value", "otherwise than here", "remark", "source", "status"]
+    left_out = [f"Not shown: {len(beside) - len(shown)} more published numbers; --json, --csv and --markdown have them"]
+    return Grid(headers, rows, frozenset({2}), left_out if len(shown) < len(beside) else [])
+
+
+def _published_value(row: Beside) -> str:
+    # As many digits as were published.
+    text = f"{row.value:g}" if row.uncertainty is None else f"{row.value:g} ± {row.uncertainty:g}"
+    return _as_bound(text, row.kind, row.better, row.likelihood_samples)
 
 
 def _rank(rank: int | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from lightning_gen.leaderboard.record import ResultRecord, Score
+from lightning_gen.leaderboard.record import Better, ResultRecord, Score
 from lightning_gen.leaderboard.schema import canonical, to_json
 
 MAIN_KINDS = ("best", "other", "untrained")
@@ -19,7 +19,7 @@ class Column(NamedTuple):
 
     name: str
     fingerprint: str
-    better: str
+    better: Better
 
 
 class Cell(NamedTuple):
