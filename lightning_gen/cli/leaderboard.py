@@ -9,9 +9,9 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from lightning_gen.cli.arguments import Arguments
-from lightning_gen.leaderboard.literature import published_as_json
 from lightning_gen.leaderboard.record import SUFFIX, ResultRecord
 from lightning_gen.leaderboard.select import chosen, tables_of
 from lightning_gen.leaderboard.store import Skipped, find_results, snapshot
@@ -56,8 +56,7 @@ def show(options: argparse.Namespace, folders: list[str]) -> int:
     found, skipped = find_results(options.results or filter(os.path.isdir, [DEFAULT_FOLDER]))
     tables = _tables(options, [record for _, record in found])
     if options.json:
-        content = [as_json(table) | {"published": published_as_json(table)} for table in tables]
-        print(json.dumps({"tables": content, "skipped": _as_json(skipped)}, indent=2, allow_nan=False))
+        print(json.dumps({"tables": _with_published(tables), "skipped": _as_json(skipped)}, indent=2, allow_nan=False))
         return 0
     if options.html is None:
         _print_tables(options, tables)
@@ -117,6 +116,15 @@ def _write_page(tables: list[Table], found: Iterable[tuple[Path, ResultRecord]],
 
     folders = {id(record): folder for path, record in found if (folder := run_folder_of(path)) is not None}
     print(printable(f"page: {write_page(tables, folders, Path(out))}"))
+
+
+def _with_published(tables: list[Table]) -> list[dict[str, Any]]:
+    if not tables:
+        return []
+    # YAML is needed here only.
+    from lightning_gen.leaderboard.literature import published_as_json
+
+    return [as_json(table) | {"published": published_as_json(table)} for table in tables]
 
 
 def _as_json(skipped: Skipped) -> list[dict[str, str]]:
