@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from lightning_gen.cli.arguments import Arguments
+from lightning_gen.cli.comparison import show_comparison
+from lightning_gen.errors import UserError
 from lightning_gen.leaderboard.record import SUFFIX, ResultRecord
 from lightning_gen.leaderboard.select import chosen, tables_of
 from lightning_gen.leaderboard.store import Skipped, find_results, snapshot
@@ -25,6 +27,8 @@ SECONDS_BETWEEN_LOOKS = 2.0
 def run(argv: list[str]) -> int:
     """Print the leaderboard; exit code 1 when there is nothing to rank (0 with ``--json``, which prints an empty list of tables)."""
     options = _parser().parse_args(argv)
+    if options.compare:
+        _refuse_beside_compare(options)
     folders = options.results or [DEFAULT_FOLDER]
     if options.watch:
         return watch(folders, lambda: show(options, folders), lambda: time.sleep(SECONDS_BETWEEN_LOOKS))
@@ -39,6 +43,7 @@ def _parser() -> Arguments:
     parser.add_argument("--dataset", metavar="NAME", help="only results on this data set")
     parser.add_argument("--family", metavar="NAME", help="only models of this family")
     parser.add_argument("--metric", metavar="NAME", help="rank by this score, such as bits/dim, or FD for every network's")
+    parser.add_argument("--compare", nargs=2, metavar=("A", "B"), help="say of each score of two runs, or configurations, which is better")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the tables as JSON instead")
     form.add_argument(
@@ -50,10 +55,20 @@ def _parser() -> Arguments:
     return parser
 
 
+def _refuse_beside_compare(options: argparse.Namespace) -> None:
+    """A comparison is of all scores of two runs, as lines or as JSON."""
+    for name in ("dataset", "family", "metric", "html", "markdown", "csv", "watch"):
+        if getattr(options, name):
+            raise UserError(f"--compare: expected alone, or with --results and --json, got --{name} too")
+
+
 def show(options: argparse.Namespace, folders: list[str]) -> int:
     """Read everything and print it once, or write the page; returns the exit code."""
     # Before the first run there is no such folder, which is no mistake; a folder that somebody names has to exist.
     found, skipped = find_results(options.results or filter(os.path.isdir, [DEFAULT_FOLDER]))
+    if options.compare:
+        a, b = options.compare
+        return show_comparison(a, b, found, options.json)
     tables = _tables(options, [record for _, record in found])
     if options.json:
         print(json.dumps({"tables": _with_published(tables), "skipped": _as_json(skipped)}, indent=2, allow_nan=False))

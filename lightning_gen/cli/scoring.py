@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
 
 from lightning_gen import distributed
 from lightning_gen.checkpoint import load_model
@@ -18,6 +19,7 @@ from lightning_gen.evaluation import Plan, evaluate, is_measurable, require_some
 from lightning_gen.evaluation import Progress as Report
 from lightning_gen.evaluation.neighbours import neighbour_sheet
 from lightning_gen.images import save_png
+from lightning_gen.leaderboard.per_image import write_values
 from lightning_gen.leaderboard.published import verdict
 from lightning_gen.leaderboard.record import ResultRecord, Score, write
 from lightning_gen.leaderboard.text import printable
@@ -38,12 +40,18 @@ def score_checkpoint(path: pathlib.Path, plan: Plan, data: ImageDataModule, devi
     with progress_bar(console) as report:
         evaluation = evaluate(model, data, plan, report, key={"checkpoint": checkpoint.sha256})
     record = make_record(model, data, plan, evaluation, run_of(path), checkpoint)
-    publish(record, console)
+    publish(record, console, evaluation.log_probs)
     return record
 
 
-def publish(record: ResultRecord, console: Console) -> None:
-    """Show the scores on rank 0, then write the record, so that a failing disk loses no score."""
+def publish(record: ResultRecord, console: Console, log_probs: Tensor | None = None) -> None:
+    """Show the scores on rank 0, then write the record, so that a failing disk loses no score.
+
+    Args:
+        record: of one checkpoint.
+        console: where its scores are shown.
+        log_probs: of each image, nats ``(N,)``, written before the record that names them; None where there are none, or they lie there.
+    """
     if distributed.rank() == 0:
         separator = ", " if len(record.scores) <= ON_ONE_LINE else "\n  "
         line = f"{record.checkpoint.kind}: " + separator.join(map(in_words, record.scores))
@@ -53,6 +61,8 @@ def publish(record: ResultRecord, console: Console) -> None:
             console.print(text, markup=False, highlight=False, soft_wrap=True)
         results = pathlib.Path(record.run_folder) / "results"
         try:
+            if log_probs is not None:
+                write_values(log_probs.tolist(), results)
             write(record, results)
         except OSError as error:
             raise UserError(f"{results}: the result record cannot be written ({error.strerror or error}); its scores are above") from error

@@ -14,6 +14,7 @@ from lightning_gen import images as pixels
 from lightning_gen.data.base import ImageDataModule
 from lightning_gen.evaluation.extraction import own_blocks
 from lightning_gen.evaluation.plan import Plan
+from lightning_gen.leaderboard import per_image
 from lightning_gen.leaderboard.record import Score
 from lightning_gen.models.base import GenerativeModel
 from lightning_gen.models.capabilities import SupportsLikelihood
@@ -39,7 +40,7 @@ def likelihood_score(data: ImageDataModule, plan: Plan, model: Any, values: Tens
         better="lower",
         protocol=_protocol(data, plan, len(values), model),
         kind=model.likelihood_kind(plan.likelihood_samples),
-        details=_answer(model, plan) | _interval(losses),
+        details=_answer(model, plan) | _interval(losses) | {per_image.KEY: per_image.digest(values.tolist())},
         **standard_error(losses),
     )
 

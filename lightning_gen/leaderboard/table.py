@@ -114,7 +114,7 @@ def leaderboard(records: Iterable[ResultRecord]) -> list[Table]:
     Rows of several tables that share another protocol (bits/dim does not care which extractor measured the FD) meet again in a table
     of that score.
     """
-    rows = _rows(records)
+    rows = rows_of(records)
     columns = {column for row in rows for column in row.columns}
     headlines = {column for row in rows for column in row.headlines}
     shared = {column for column in columns if len({frozenset(row.headlines) for row in rows if column in row.columns}) > 1}
@@ -122,7 +122,8 @@ def leaderboard(records: Iterable[ResultRecord]) -> list[Table]:
     return sorted(tables, key=lambda table: _table_order(table, table.ranked_by in headlines))
 
 
-def _rows(records: Iterable[ResultRecord]) -> list[Row]:
+def rows_of(records: Iterable[ResultRecord]) -> list[Row]:
+    """The rows of all tables."""
     rows: dict[tuple[Any, ...], Row] = {}
     for record in sorted(records, key=lambda record: (record.time, canonical(record))):
         rows.setdefault(_identity(record), Row()).add(record)

@@ -1,13 +1,22 @@
 """``lightning-gen evaluate``: the same scores on any number of processes, from the checkpoint file alone."""
 
+import itertools
 import json
+import math
 import shutil
+from collections import Counter
 
 import pytest
 from cli_runs import cut_in_half, execute_with, records, scores
 
-from lightning_gen.checkpoint import save_model
+from lightning_gen.checkpoint import load_model, save_model
+from lightning_gen.cli.evaluation_job import rebuild_data
 from lightning_gen.cli.processes import user_error_in
+from lightning_gen.evaluation import Plan, Scoring
+from lightning_gen.evaluation import evaluate as evaluate_model
+from lightning_gen.leaderboard.per_image import read_values
+from lightning_gen.leaderboard.record import read as read_record
+from lightning_gen.leaderboard.significance import compare
 from lightning_gen.models import NICE
 
 SMALL = ("--num_samples", "64", "--likelihood_images", "64")
@@ -205,3 +214,32 @@ def test_the_record_says_at_which_temperature_a_flow_was_sampled(evaluate, tmp_p
     record = evaluate(tmp_path / "flow.ckpt", "--temperature", "0.7", *SMALL)
     assert record["answer"]["sample_options"]["temperature"] == 0.7
     assert record["model"]["hyperparameters"]["temperature"] == 1
+
+
+def test_the_log_probabilities_of_images_lie_beside_their_record(execute, vae_copy):
+    assert execute("evaluate", vae_copy, *SMALL).code == 0
+    record = read_record(max((vae_copy / "results").glob("*.result.json"), key=lambda path: path.stat().st_mtime_ns))
+    (likelihood,) = [score for score in record.scores if score.name == "bits/dim"]
+    values = read_values(likelihood, vae_copy / "results")
+    assert len(values) == 64
+    assert -sum(values) / 64 / (64 * math.log(2)) == pytest.approx(likelihood.value, rel=1e-12)
+
+
+@pytest.mark.slow
+def test_one_model_under_two_seeds_of_noise_is_hardly_ever_told_apart(vae_run):
+    """All pairs of 12 seeds, each pair by every score; the level leaves 1 % to a score."""
+    path = vae_run / "checkpoints" / "last.ckpt"
+    model = load_model(path)
+    data = rebuild_data(model, path)
+    evaluations = [evaluate_model(model, data, Plan("test", 500, seed=seed, scoring=Scoring(floor=False))) for seed in range(12)]
+    pairs = list(itertools.combinations(evaluations, 2))
+    told = [name for pair in pairs for name in told_apart(*pair)]
+    assert len(told) <= 0.05 * len(pairs), Counter(told)
+
+
+def told_apart(a, b):
+    """The scores in which two evaluations are told apart."""
+    for one, other in zip(a.scores, b.scores, strict=True):
+        values = (a.log_probs, b.log_probs) if one.kind else (None, None)
+        if compare(one, other, *values).better is not None:
+            yield one.name

@@ -1,0 +1,146 @@
+"""Two runs, or two recipes with their training seeds, found by name and compared score by score."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lightning_gen.errors import UserError, did_you_mean
+from lightning_gen.leaderboard.per_image import read_values
+from lightning_gen.leaderboard.record import ResultRecord, read
+from lightning_gen.leaderboard.schema import canonical, to_json
+from lightning_gen.leaderboard.significance import LEVEL, Verdict, compare, compare_seeds
+from lightning_gen.leaderboard.table import Cell, Column, Row, column_of, headline_of, rows_of
+
+Found = Sequence[tuple[Path, ResultRecord]]
+"""Records with the files that they were read from."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came of it.
+
+    Args:
+        a, b: names of the runs on each side; several where they are one recipe's seeds.
+        verdicts: by score, the headline first.
+        notes: what could not be compared, or not as well as it should be, and why.
+    """
+
+    a: list[str]
+    b: list[str]
+    verdicts: list[Verdict]
+    notes: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Strict JSON data."""
+        return {**to_json(self), "level": LEVEL}
+
+
+def compare_named(a: str, b: str, found: Found) -> Comparison:
+    """Compare what two names stand for.
+
+    Args:
+        a, b: a run's name or its last part, a run's folder, a result file; or a configuration, which stands for all its seeds.
+        found: the records among which to look.
+
+    Raises:
+        UserError: a name stands for nothing or for several things, or the two have no score in common.
+    """
+    records = dict(found)
+    sides = [_rows_named(option, name, records) for option, name in (("A", a), ("B", b))]
+    if (len(sides[0]) > 1) != (len(sides[1]) > 1):
+        numbers = " and ".join(f"{name!r} has {len(rows)}" for name, rows in zip((a, b), sides, strict=True))
+        raise UserError(f"--compare: expected several training seeds of both, or single runs; {numbers}")
+    names = [[row.record.run_name for row in rows] for rows in sides]
+    folders = {id(record): path.parent for path, record in found} | _named_folders(a, b, sides)
+    common = set.intersection(*(row.columns for rows in sides for row in rows))
+    notes: list[str] = []
+    verdicts = [_verdict(column, sides, folders, notes) for column in _in_order(common, sides[0][0])]
+    notes += _not_compared(common, sides)
+    if not verdicts:
+        raise UserError(f"--compare: {a!r} and {b!r} have no score under one protocol ({'; '.join(notes) or 'no name in common'})")
+    return Comparison(names[0], names[1], verdicts, notes)
+
+
+def _named_folders(a: str, b: str, sides: list[list[Row]]) -> dict[int, Path]:
+    """The folders of records that were named by file, which may lie elsewhere."""
+    return {id(rows[0].record): Path(name).parent for name, rows in zip((a, b), sides, strict=True) if os.path.isfile(name)}
+
+
+def _rows_named(option: str, name: str, records: Mapping[Path, ResultRecord]) -> list[Row]:
+    """The row of one run, or a row for each seed of a configuration."""
+    if os.path.isfile(name):
+        return rows_of([read(name)])
+    if os.path.isdir(name):
+        folder = Path(name).resolve()
+        return _one(option, name, rows_of(record for path, record in records.items() if folder in path.resolve().parents))
+    rows = [row for row in rows_of(records.values()) if row.main_kind in ("best", "last")]
+    if of_run := [row for row in rows if name in (row.record.run_name, row.record.run_name.rpartition("/")[2])]:
+        return _one(option, name, of_run)
+    if of_config := [row for row in rows if row.record.config_name == name]:
+        return _seeds(option, name, of_config)
+    known = {known for row in rows for known in (row.record.run_name, row.record.config_name)}
+    raise UserError(f"--compare: {option}: no run, configuration, folder or file {name!r}; {did_you_mean(name, known)}")
+
+
+def _one(option: str, name: str, rows: list[Row]) -> list[Row]:
+    trained = [row for row in rows if row.main_kind in ("best", "last")] or rows
+    if len(trained) != 1:
+        raise UserError(f"--compare: {option}: {name!r} has {len(trained)} rows in the leaderboard, expected 1; name a result file")
+    return trained
+
+
+def _seeds(option: str, name: str, rows: list[Row]) -> list[Row]:
+    """One row, the newest, for each training seed; refused where the runs differ by more than that."""
+    if len({_recipe(row) for row in rows}) > 1:
+        raise UserError(f"--compare: {option}: the runs of {name!r} differ by more than their training seed; name one run")
+    return [*{row.record.training_seed: row for row in rows}.values()]
+
+
+def _recipe(row: Row) -> str:
+    """What runs that differ by their training seed only have in common."""
+    record = row.record
+    # Where the best checkpoint lies depends on the seed; the last one has seen what the run was given.
+    length = max(other.cost.images_seen for other in row.records.values())
+    return canonical([to_json(record.model), to_json(record.answer), length, record.cost.warm_start_images])
+
+
+def _in_order(columns: set[Column], row: Row) -> list[Column]:
+    headline = column_of(headline_of(row.record))
+    return sorted(columns, key=lambda column: (column != headline, column))
+
+
+def _verdict(column: Column, sides: list[list[Row]], folders: Mapping[int, Path], notes: list[str]) -> Verdict:
+    a, b = [[row.cell(column) for row in rows] for rows in sides]
+    if len(a) > 1:
+        return compare_seeds([cell.score for cell in a], [cell.score for cell in b])
+    kinds = [cell.score.kind or "exact" for cell in (a[0], b[0])]
+    if kinds[0] != kinds[1]:
+        notes.append(f"{column.name}: A's is {_article(kinds[0])}, B's {_article(kinds[1])}; a bound is compared, not what it bounds")
+    values = [_values(cell, folders.get(id(cell.record)), notes) for cell in (a[0], b[0])]
+    return compare(a[0].score, b[0].score, *values)
+
+
+def _article(kind: str) -> str:
+    return kind if kind == "exact" else f"a {kind}"
+
+
+def _values(cell: Cell, folder: Path | None, notes: list[str]) -> Sequence[float] | None:
+    """The log-probabilities of a cell's images where they were kept; a note where their file is not what it should be."""
+    if folder is None:
+        return None
+    try:
+        return read_values(cell.score, folder)
+    except UserError as error:
+        notes.append(f"{cell.score.name}: {error}; compared by the recorded uncertainties")
+        return None
+
+
+def _not_compared(common: set[Column], sides: list[list[Row]]) -> list[str]:
+    """Scores that both sides have, under other protocols."""
+    names = [{column.name for row in rows for column in row.columns} for rows in sides]
+    lost = sorted((names[0] & names[1]) - {column.name for column in common})
+    return [f"{name}: not compared, the protocols differ" for name in lost]
