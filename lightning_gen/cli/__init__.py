@@ -17,6 +17,7 @@ COMMANDS = {
     "fit": "train the model that a YAML file describes; resume a run",
     "sweep": "train every combination of some values and seeds, several at a time",
     "evaluate": "score a checkpoint and write its result record",
+    "verify": "evaluate the checkpoint of a result again and say whether its scores hold",
     "score": "score anybody's images, or what a generator draws, against real ones",
     "reference": "compute, list, import and export statistics of real images",
     "sample": "draw images from a checkpoint",
