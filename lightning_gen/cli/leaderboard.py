@@ -30,6 +30,8 @@ def run(argv: list[str]) -> int:
     if options.compare:
         _refuse_beside_compare(options)
     folders = options.results or [DEFAULT_FOLDER]
+    if options.watch and options.wandb:
+        raise UserError("--watch: looks at folders only; expected it without --wandb")
     if options.watch:
         return watch(folders, lambda: show(options, folders), lambda: time.sleep(SECONDS_BETWEEN_LOOKS))
     return show(options, folders)
@@ -40,6 +42,7 @@ def _parser() -> Arguments:
     parser.add_argument(
         "--results", nargs="+", metavar="DIR", help=f"folders that are searched for result records (default: {DEFAULT_FOLDER})"
     )
+    parser.add_argument("--wandb", metavar="ENTITY/PROJECT", help="the final scores in the summaries of a W&B project's runs too")
     parser.add_argument("--dataset", metavar="NAME", help="only results on this data set")
     parser.add_argument("--family", metavar="NAME", help="only models of this family")
     parser.add_argument("--metric", metavar="NAME", help="rank by this score, such as bits/dim, or FD for every network's")
@@ -57,7 +60,7 @@ def _parser() -> Arguments:
 
 def _refuse_beside_compare(options: argparse.Namespace) -> None:
     """A comparison is of all scores of two runs, as lines or as JSON."""
-    for name in ("dataset", "family", "metric", "html", "markdown", "csv", "watch"):
+    for name in ("wandb", "dataset", "family", "metric", "html", "markdown", "csv", "watch"):
         if getattr(options, name):
             raise UserError(f"--compare: expected alone, or with --results and --json, got --{name} too")
 
@@ -69,7 +72,10 @@ def show(options: argparse.Namespace, folders: list[str]) -> int:
     if options.compare:
         a, b = options.compare
         return show_comparison(a, b, found, options.json)
-    tables = _tables(options, [record for _, record in found])
+    records = [record for _, record in found]
+    if options.wandb:
+        records, skipped = _with_wandb(options.wandb, records, skipped)
+    tables = _tables(options, records)
     if options.json:
         print(json.dumps({"tables": _with_published(tables), "skipped": _as_json(skipped)}, indent=2, allow_nan=False))
         return 0
@@ -104,6 +110,13 @@ def watch(folders: list[str], draw: Callable[[], object], wait: Callable[[], Non
             wait()
     except KeyboardInterrupt:
         return 0
+
+
+def _with_wandb(project: str, records: list[ResultRecord], skipped: Skipped) -> tuple[list[ResultRecord], Skipped]:
+    from lightning_gen.leaderboard.wandb_source import load_wandb, wandb_ids
+
+    found, left_out = load_wandb(project, wandb_ids(records))
+    return records + found, skipped + left_out
 
 
 def _tables(options: argparse.Namespace, records: list[ResultRecord]) -> list[Table]:

@@ -85,7 +85,7 @@ def grid(table: Table) -> Grid:
         cost = row.record.cost
         speed = "" if cost.samples_per_second is None else count(cost.samples_per_second)
         seen = count(cost.images_seen) + (f" after {count(cost.warm_start_images)}" if cost.warm_start_images else "")
-        line += [count(cost.parameters), seen, speed, row.record.run_name] + [answer] * any(answers)
+        line += [count(cost.parameters) if cost.parameters else "", seen, speed, row.record.run_name] + [answer] * any(answers)
     return Grid(headers, cells, frozenset({0, *range(3, last_score + 3)}), captions(table))
 
 

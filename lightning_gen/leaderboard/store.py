@@ -9,8 +9,8 @@ from pathlib import Path
 from lightning_gen.errors import UserError
 from lightning_gen.leaderboard.record import SUFFIX, ResultRecord, read
 
-Skipped = list[tuple[Path, str]]
-"""Files and folders that could not be used, each with the reason."""
+Skipped = list[tuple[Path | str, str]]
+"""Files, folders and runs elsewhere that could not be used, each with the reason."""
 
 
 def load_results(folders: Iterable[str | os.PathLike[str]]) -> tuple[list[ResultRecord], Skipped]:

@@ -12,8 +12,6 @@ from lightning_gen.leaderboard.record import read, write
 OPTIONS = ("--num_samples", "64", "--likelihood_images", "64", "--likelihood_samples", "2", "--metrics", "fid,is,kid", "--seed", "3")
 
 
-
-
 @pytest.fixture
 def result(vae_copy):
     """A record of the copied run that a test may change."""
