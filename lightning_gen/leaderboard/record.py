@@ -17,6 +17,8 @@ from lightning_gen.leaderboard.schema import canonical, decode, parse, to_json
 
 SCHEMA = 1
 SUFFIX = ".result.json"
+LARGEST = 16 * 2**20
+"""Bytes of a file that may be a record; a usual one has a few thousand."""
 
 Better = Literal["lower", "higher"]
 
@@ -186,7 +188,11 @@ def from_text(text: str) -> ResultRecord:
 def read(path: str | os.PathLike[str]) -> ResultRecord:
     """The record in a file; raises UserError that names the file and what is wrong with it."""
     try:
-        return from_text(Path(path).read_text(encoding="utf-8"))
+        with open(path, "rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise UserError(f"larger than {LARGEST // 2**20} MiB, which no result record is")
+        return from_text(content.decode("utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
