@@ -95,7 +95,17 @@ def plan_of(record: ResultRecord, extractor_weights: str | None = None) -> Plan:
     Args:
         record: the record.
         extractor_weights: a file with the extractor's weights, where it needs one.
+
+    Raises:
+        UserError: the protocol is none that can be asked: a record may say anything there.
     """
+    try:
+        return _plan_of(record, extractor_weights)
+    except (TypeError, AttributeError, ValueError) as error:
+        raise UserError(f"the record's protocol cannot be asked again ({error})") from error
+
+
+def _plan_of(record: ResultRecord, extractor_weights: str | None) -> Plan:
     protocols = [score.protocol for score in record.scores]
     samples = [score for score in record.scores if "extractor" in score.protocol]
     options = record.answer.sample_options
@@ -122,7 +132,7 @@ def _scoring(samples: Sequence[Score], extractor_weights: str | None) -> Scoring
         extractor=INCEPTION if name.startswith(INCEPTION) else name,
         extractor_weights=extractor_weights,
         layer=_first(protocols, "layer"),
-        dialects=tuple(dict.fromkeys(protocol["dialect"] for protocol in protocols)),
+        dialects=tuple(dict.fromkeys(protocol.get("dialect", "tf1") for protocol in protocols)),
         arithmetic=samples[0].details.get("arithmetic", "fast"),
         exact=any(score.details.get("exact", False) for score in samples),
         floor=False,

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from cli_runs import cut_in_half
 
+from lightning_gen.errors import UserError
 from lightning_gen.evaluation.verification import check, plan_of
 from lightning_gen.leaderboard.record import read, write
 
@@ -98,6 +99,18 @@ def test_a_file_that_is_no_record_is_named(refused, tmp_path):
     (tmp_path / "a.result.json").write_text("{")
     refused(["verify", tmp_path / "a.result.json"], "a.result.json: not valid JSON")
     refused(["verify", tmp_path / "absent.result.json"], "cannot be read")
+
+
+@pytest.mark.parametrize(
+    "protocol",
+    [{"num_samples": "many"}, {"split": "tset"}, {"extractor": 7}, {"extractor": "digits-cnn", "dialect": []}, {"num_samples": -3}],
+)
+def test_a_protocol_that_cannot_be_asked_is_one_line(vae_run, protocol):
+    record = read(next((vae_run / "results").glob("*-best-*.result.json")))
+    score = record.scores[0]
+    with pytest.raises(UserError) as caught:
+        plan_of(replace(record, scores=[replace(score, protocol=score.protocol | protocol)]))
+    assert "\n" not in str(caught.value)
 
 
 def test_the_plan_of_a_record_without_samples_scores_none(vae_run):
