@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="there is no c
 SCRIPT = "<script>alert(1)</script>"
 RESULTS = 1000
 SECONDS = 1.0
-"""In which the page of that many results is to be loaded; the machine may be busy, so that the best of a few loads counts."""
+"""In which the page of that many results is to be there, in processor time of the page's thread: a test's machine may be busy."""
 
 
 @pytest.fixture(scope="module")
@@ -185,18 +185,15 @@ def test_nothing_is_asked_of_a_network(page):
 
 @pytest.mark.slow
 def test_a_thousand_results_are_there_in_under_a_second(browser, tmp_path, example):
-    """A shared machine may be slow at any moment; the best of five loads tells what the page takes."""
     for number in range(RESULTS):
         record = named(example, f"run {number}", 1.0 + number, cost=replace(example.cost, samples_per_second=1.0 + number * 7 % 997))
         make_run(tmp_path / "runs" / str(number), record)
-    address = page_file(tmp_path / "runs", tmp_path / "site").as_uri()
-    seconds = []
-    for _ in range(5):
-        browser.get("about:blank")
-        browser.get(address)
-        seconds.append(browser.execute_script("return performance.getEntriesByType('navigation')[0].loadEventEnd / 1000"))
+    browser.get("about:blank")
+    browser.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
+    browser.get(page_file(tmp_path / "runs", tmp_path / "site").as_uri())
+    measured = {each["name"]: each["value"] for each in browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]}
+    assert 0 < measured["TaskDuration"] < SECONDS
     assert browser.find_element(By.ID, "shown").text == f"{RESULTS} rows"
-    assert 0 < min(seconds) < SECONDS
     while browser.execute_script("return waiting.length"):
         browser.execute_script("const view = document.getElementById('scroll'); view.scrollTop = view.scrollHeight")
         time.sleep(0.05)
