@@ -75,6 +75,8 @@ class Recipe:
 
     Args:
         source, system: the published row.
+        model: the class that trains it.
+        hyperparameters: of the model, those without which it is another recipe.
         images_per_update: real images that belong to a generator update.
         updates: generator updates at which the row's scores were reached; None where only the curve counts.
         curve: generator updates -> FID on the way.
@@ -83,7 +85,9 @@ class Recipe:
 
     source: str
     system: str
+    model: str
     images_per_update: int
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
     updates: int | None = None
     curve: dict[int, float] = field(default_factory=dict)
     remark: str = ""

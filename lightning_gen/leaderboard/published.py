@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from lightning_gen.leaderboard.literature import literature
 from lightning_gen.leaderboard.record import ResultRecord, Score
@@ -24,6 +25,8 @@ class Published:
 
     Args:
         source: who published it.
+        model: the class that trains it.
+        hyperparameters: of the model, those without which it is another recipe.
         score: name of the score; lower is better.
         split: whose images are the reference.
         num_samples: N.
@@ -34,6 +37,8 @@ class Published:
     """
 
     source: str
+    model: str
+    hyperparameters: Mapping[str, Any]
     split: str
     num_samples: int
     images_per_update: int
@@ -47,6 +52,8 @@ def _published(config: str) -> Published:
     recipe, group, row = literature().recipe(config)
     return Published(
         source=group.source,
+        model=recipe.model,
+        hyperparameters=recipe.hyperparameters,
         split=group.protocol["split"],
         num_samples=group.protocol["num_samples"],
         images_per_update=recipe.images_per_update,
@@ -67,6 +74,8 @@ def verdict(record: ResultRecord) -> str | None:
         record: of a run.
     """
     published = PUBLISHED.get(record.config_name)
+    if published is not None and not _follows(record, published):
+        return None
     score = None if published is None else next((score for score in record.scores if _is_comparable(score, published)), None)
     if published is None or score is None:
         return None
@@ -82,6 +91,12 @@ def verdict(record: ResultRecord) -> str | None:
     remark = f" ({published.remark})" if published.remark else ""
     place = f"{points[point]:g} at {point:,} generator updates{remark}"
     return f"{words}: {score.name} {score.value:.4g}, published ({published.source}) {place}"
+
+
+def _follows(record: ResultRecord, published: Published) -> bool:
+    """Whether a run that has the configuration's name is of its recipe too: options and files of that name may say otherwise."""
+    ours = record.model.hyperparameters
+    return record.model.name == published.model and all(ours.get(key) == value for key, value in published.hyperparameters.items())
 
 
 def _is_comparable(score: Score, published: Published) -> bool:

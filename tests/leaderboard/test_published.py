@@ -3,7 +3,9 @@
 import dataclasses
 
 import pytest
+import yaml
 
+from lightning_gen import models
 from lightning_gen.configs import config_names
 from lightning_gen.leaderboard.published import PUBLISHED, verdict
 from lightning_gen.leaderboard.record import Score
@@ -13,7 +15,9 @@ def of(record, config, value, images, split="train", num_samples=50_000, name="F
     protocol = {"dataset": "cifar10", "split": split, "num_samples": num_samples}
     score = Score(name=name, value=value, better="lower", protocol=protocol)
     cost = dataclasses.replace(record.cost, images_seen=images)
-    return dataclasses.replace(record, config_name=config, scores=[score], cost=cost)
+    recipe = PUBLISHED.get(config)
+    model = record.model if recipe is None else dataclasses.replace(record.model, name=recipe.model, hyperparameters=recipe.hyperparameters)
+    return dataclasses.replace(record, config_name=config, scores=[score], cost=cost, model=model)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +47,23 @@ OTHERS = [{"config": "sngan_photos"}, {"split": "test"}, {"num_samples": 10_000}
 def test_another_question_gets_no_answer(example, change):
     asked = {"config": "sngan_cifar10", "value": 16.77, "images": 32_000_000} | change
     assert verdict(of(example, **asked)) is None
+
+
+@pytest.mark.parametrize("change", [{"name": "VAE"}, {"hyperparameters": {"n_critic": 1}}, {"hyperparameters": {}}])
+def test_a_run_of_that_name_that_is_another_recipe_gets_no_answer(example, change):
+    run = of(example, "sngan_cifar10", 16.77, 32_000_000)
+    assert verdict(run) is not None
+    assert verdict(dataclasses.replace(run, model=dataclasses.replace(run.model, **change))) is None
+
+
+def test_the_shipped_configurations_are_the_recipes():
+    for name, published in PUBLISHED.items():
+        spec = yaml.safe_load(config_names()[name].read_text())["model"]
+        labels = {"num_classes": 10} if published.model == "ProjectionGAN" else {}
+        model = getattr(models, spec["class_path"])([3, 32, 32], **labels, **spec.get("init_args", {}))
+        assert type(model).__name__ == published.model
+        found = model.hyperparameters
+        assert {key: found[key] for key in published.hyperparameters} == published.hyperparameters
 
 
 def test_every_published_recipe_is_a_configuration_whose_budget_it_names():
