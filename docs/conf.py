@@ -17,7 +17,7 @@ HERE = pathlib.Path(__file__).parent
 MEASURED = HERE.parent / "benchmarks" / "results"
 FAMILIES = {"autoencoders": "Autoencoders", "autoregressive": "Autoregressive models", "flows": "Flows", "gans": "GANs"}
 CALLS = {
-    "lightning_gen.api": ("load", "evaluate", "train", "build_trainer", "Result"),
+    "lightning_gen.api": ("load", "evaluate", "train", "resume", "build_trainer", "Result"),
     "lightning_gen.evaluation.api": ("score", "compute_reference", "Verdict"),
     "lightning_gen.evaluation.plan": ("Plan", "Scoring", "Evaluation"),
     "lightning_gen.evaluation.samples": ("Samples",),

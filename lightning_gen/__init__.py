@@ -8,7 +8,7 @@ from lightning_gen.lazy import lazy_exports
 __version__ = "0.1.0"
 
 EXPORTS = {
-    **dict.fromkeys(("load", "evaluate", "train", "build_trainer"), "api"),
+    **dict.fromkeys(("load", "evaluate", "train", "resume", "build_trainer"), "api"),
     **dict.fromkeys(("score", "compute_reference"), "evaluation.api"),
     **dict.fromkeys(("load_model", "export"), "checkpoint"),
 }

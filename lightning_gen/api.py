@@ -17,7 +17,7 @@ from lightning_gen.checkpoint import find_checkpoint, load_model
 from lightning_gen.cli import training
 from lightning_gen.cli.evaluation_job import rebuild_data
 from lightning_gen.cli.experiment import Experiment
-from lightning_gen.cli.fit import experiment_name, resolve_configs
+from lightning_gen.cli.fit import experiment_name, require_run_folder, resolve_configs
 from lightning_gen.configs import BASE
 from lightning_gen.data.base import ImageDataModule
 from lightning_gen.errors import UserError, did_you_mean
@@ -136,7 +136,25 @@ def train(config: str | Sequence[str], *, init_from: Path | None = None, **overr
         UserError: whatever is wrong with them, in one line.
     """
     argv, name = _command_line(config, overrides)
-    folder = training.start(["--config", str(BASE), *argv], name, None if init_from is None else str(init_from))
+    return _result(training.start(["--config", str(BASE), *argv], name, None if init_from is None else str(init_from)))
+
+
+def resume(run: Path, **overrides: Any) -> Result:
+    """Continue a run from its own configuration and last checkpoint, and score it, as ``lightning-gen fit --resume`` does.
+
+    Args:
+        run: folder of the run.
+        overrides: options that may change within a run, such as ``budget={"images": 2000}`` or ``trainer={"devices": 2}``.
+
+    Raises:
+        UserError: it is no run folder, or an option contradicts the run.
+    """
+    folder = pathlib.Path(run)
+    require_run_folder("run", folder)
+    return _result(training.resume(folder, _options(overrides)))
+
+
+def _result(folder: pathlib.Path) -> Result:
     results = folder / "results"
     records, _ = load_results([results]) if results.is_dir() else ([], [])
     return Result(folder, sorted(records, key=lambda record: record.time))
@@ -146,8 +164,11 @@ def _command_line(config: str | Sequence[str], overrides: dict[str, Any]) -> tup
     """The options of ``fit``, and what the experiment is called."""
     names = [config] if isinstance(config, str) else [*config]
     options, files = resolve_configs([part for name in names for part in ("--config", name)])
-    options += [f"--{key}={_as_text(value)}" for name, value in overrides.items() for key, value in _flat(name, value)]
-    return options, experiment_name(files)
+    return options + _options(overrides), experiment_name(files)
+
+
+def _options(overrides: dict[str, Any]) -> list[str]:
+    return [f"--{key}={_as_text(value)}" for name, value in overrides.items() for key, value in _flat(name, value)]
 
 
 def _flat(name: str, value: Any) -> list[tuple[str, Any]]:

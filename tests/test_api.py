@@ -49,6 +49,15 @@ def test_a_trainer_can_be_built_and_trained_by_hand(tmp_path):
     assert experiment.model.images_seen == 128
 
 
+def test_a_run_is_continued_in_its_folder_and_refuses_what_contradicts_it(trained, tmp_path):
+    shorter = lg.train(SMOKE, runs=str(tmp_path), wandb="off", budget={"images": 64}, **{"model.latent_dim": 5})
+    continued = lg.resume(shorter.folder, budget={"images": 256})
+    assert continued.folder == shorter.folder
+    assert torch.equal(lg.load(continued.folder, "last").sample(4, seed=1), lg.load(trained.folder, "last").sample(4, seed=1))
+    with pytest.raises(UserError, match=r"latent_dim is 5 in the run and 6 now"):
+        lg.resume(shorter.folder, **{"model.latent_dim": 6})
+
+
 def test_an_exported_run_is_loaded_by_its_folder(trained, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["export", str(trained.folder), "--out", str(tmp_path / "vae")])
@@ -63,6 +72,7 @@ def test_an_exported_run_is_loaded_by_its_folder(trained, tmp_path, capsys):
     [
         (lambda: lg.train("vae_digit"), r"--config vae_digit: neither a file nor a shipped configuration; did you mean 'vae_digits'\?"),
         (lambda: lg.load("nowhere"), "'nowhere': neither a checkpoint file nor a run folder"),
+        (lambda: lg.resume("nowhere"), r"run nowhere: not a run folder \(it has no config.yaml\)"),
         (lambda: lg.load("nowhere", "first"), "which: unknown value 'first'"),
         (lambda: lg.evaluate("nowhere", num_sample=3), r"evaluate: unknown option 'num_sample'; did you mean 'num_samples'\?"),
     ],

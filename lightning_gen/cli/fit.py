@@ -17,8 +17,7 @@ def run(argv: list[str]) -> int:
     for module in own.trust:
         registry.trust(module)
     if own.resume:
-        if not (pathlib.Path(own.resume) / "config.yaml").is_file():
-            raise UserError(f"--resume {own.resume}: not a run folder (it has no config.yaml)")
+        require_run_folder("--resume", pathlib.Path(own.resume))
         if own.init_from:
             raise UserError("--init_from: a resumed run has its own weights; expected either --resume or --init_from")
     from lightning_gen.cli import training  # torch and Lightning: only once the options have been looked at
@@ -28,6 +27,12 @@ def run(argv: list[str]) -> int:
     else:
         training.start(["--config", str(BASE), *rest], experiment_name(configs), own.init_from)
     return 0
+
+
+def require_run_folder(option: str, folder: pathlib.Path) -> None:
+    """Refuse to continue, under the name by which the user gave it, what is no run."""
+    if not (folder / "config.yaml").is_file():
+        raise UserError(f"{option} {folder}: not a run folder (it has no config.yaml)")
 
 
 class _OwnOptions(argparse.ArgumentParser):
