@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 
@@ -54,9 +55,11 @@ def launched(command: list[str], folder: pathlib.Path, variables: Mapping[str, s
     try:
         yield process
     finally:
-        for pid in descendants(variables[MARK]):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        while found := descendants(variables[MARK]):  # again, until none was started in between
+            for pid in found:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.02)
         process.communicate()
 
 
