@@ -70,8 +70,7 @@ def load(run_or_checkpoint: Path, which: str = "best", *, trust: Sequence[str] =
     """
     if which not in ("best", "last"):
         raise UserError(f"which: unknown value {which!r}; {did_you_mean(which, ('best', 'last'))}")
-    for module in trust:
-        registry.trust(module)
+    _trust(trust)
     return load_model(find_checkpoint(run_or_checkpoint, which))
 
 
@@ -110,40 +109,44 @@ def evaluate(
     return score_model(model if device is None else model.to(device), data, plan)
 
 
-def build_trainer(config: str | Sequence[str], **overrides: Any) -> Experiment:
+def build_trainer(config: str | Sequence[str], *, trust: Sequence[str] = (), **overrides: Any) -> Experiment:
     """What ``lightning-gen fit`` would train: an object with ``model``, ``datamodule``, ``trainer`` and ``folder``, ready for
     ``trainer.fit(model, datamodule=datamodule)``.
 
     Args:
         config: name or file of a configuration, or several, of which later ones win.
+        trust: modules, or ``.py`` files, whose classes may be used.
         overrides: options of ``fit``: ``wandb="off"``, ``budget={"images": 1000}``, ``**{"model.learning_rate": 0.001}``.
 
     Raises:
         UserError: whatever is wrong with them, in one line.
     """
+    _trust(trust)
     argv, name = _command_line(config, overrides)
     return Experiment(["--config", str(BASE), *argv], name)
 
 
-def train(config: str | Sequence[str], *, init_from: Path | None = None, **overrides: Any) -> Result:
+def train(config: str | Sequence[str], *, init_from: Path | None = None, trust: Sequence[str] = (), **overrides: Any) -> Result:
     """Train and score as ``lightning-gen fit`` does.
 
     Args:
-        config, overrides: as for :func:`build_trainer`.
+        config, trust, overrides: as for :func:`build_trainer`.
         init_from: checkpoint or run folder to take matching weights from.
 
     Raises:
         UserError: whatever is wrong with them, in one line.
     """
+    _trust(trust)
     argv, name = _command_line(config, overrides)
     return _result(training.start(["--config", str(BASE), *argv], name, None if init_from is None else str(init_from)))
 
 
-def resume(run: Path, **overrides: Any) -> Result:
+def resume(run: Path, *, trust: Sequence[str] = (), **overrides: Any) -> Result:
     """Continue a run from its own configuration and last checkpoint, and score it, as ``lightning-gen fit --resume`` does.
 
     Args:
         run: folder of the run.
+        trust: as for :func:`build_trainer`.
         overrides: options that may change within a run, such as ``budget={"images": 2000}`` or ``trainer={"devices": 2}``.
 
     Raises:
@@ -151,7 +154,13 @@ def resume(run: Path, **overrides: Any) -> Result:
     """
     folder = pathlib.Path(run)
     require_run_folder("run", folder)
+    _trust(trust)
     return _result(training.resume(folder, _options(overrides)))
+
+
+def _trust(modules: Sequence[str]) -> None:
+    for module in modules:
+        registry.trust(module)
 
 
 def _result(folder: pathlib.Path) -> Result:

@@ -33,10 +33,9 @@ def write_command(path: pathlib.Path, python: str) -> None:
 
 
 def install_commands(folder: pathlib.Path) -> None:
-    """``lightning-gen`` of this checkout, ``torchrun`` and ``python`` of this interpreter, wherever the tests run."""
+    """``lightning-gen`` of this checkout, ``torchrun`` of this interpreter, wherever the tests run."""
     write_command(folder / "lightning-gen", "from lightning_gen.cli import main\n\nif __name__ == '__main__':\n    main()")
     write_command(folder / "torchrun", "from torch.distributed.run import main\n\nmain()")
-    (folder / "python").symlink_to(sys.executable)
 
 
 def environment(commands: pathlib.Path, more: Mapping[str, str]) -> dict[str, str]:

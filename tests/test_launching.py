@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 
 import pytest
 from launches import MARK, ROOT, descendants, environment, free_port, install_commands, launched, run_to_the_end, write_command
@@ -123,7 +124,7 @@ def test_nothing_outlives_a_launch_not_even_in_a_session_of_its_own(commands, tm
 def test_two_processes_under_slurm_save_themselves_and_end_as_one_run(shape, slurm, tmp_path):
     experiment = ["--config", "dcgan_digits", "--config", "overlays/smoke", *QUIET, "--trainer.accelerator", "cpu"]
     experiment += ["--budget.images", "12800", "--checkpoints.every_images", "640"]
-    code, output = submit(tmp_path, slurm | {"FAKE_SLURM_TIME_IS_UP": LAST}, *experiment, options=shape, seconds=400)
+    code, output = submit(tmp_path, slurm | {"FAKE_SLURM_TIME_IS_UP": LAST}, *experiment, options=shape, seconds=600)
     assert code == 0, output
     assert "requeue: job 4242 was told to go (exit code 75)" in output
     (checkpoint,) = tmp_path.glob(LAST)
@@ -143,7 +144,7 @@ def launches(mark):
 def test_two_processes_of_the_page_train_one_run(mark, commands, tmp_path):
     (script,) = launches(mark)
     script = script.replace("29500", str(free_port()))
-    code, output = run_to_the_end(["bash", "-ec", script], tmp_path, environment(commands, {}), 300)
+    code, output = run_to_the_end(["bash", "-ec", script], tmp_path, environment(commands, {}), 600)
     assert code == 0, output
     (checkpoint,) = tmp_path.glob("runs/*/*/checkpoints/last.ckpt")
     assert images_seen(checkpoint) == 256
@@ -161,9 +162,11 @@ def test_two_workers_of_ray_train_one_run_and_continue_it(commands, tmp_path):
     pytest.importorskip("ray")
     (script,) = re.findall(r"^```python file=ray_train.py\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
     (tmp_path / "ray_train.py").write_text(script)
-    variables = environment(commands, {"RAY_TMPDIR": "/tmp", "RAY_USAGE_STATS_ENABLED": "0", "CUDA_VISIBLE_DEVICES": ""})
-    command = ["python", "ray_train.py", "pair", "2", "dcgan_digits", "overlays/smoke"]
-    code, output = run_to_the_end(command, tmp_path, variables, 400)
+    variables = environment(
+        commands, {"RAY_TMPDIR": "/tmp", "RAY_USAGE_STATS_ENABLED": "0", "CUDA_VISIBLE_DEVICES": "", "HOME": str(tmp_path)}
+    )
+    command = [sys.executable, "ray_train.py", "pair", "2", "dcgan_digits", "overlays/smoke"]
+    code, output = run_to_the_end(command, tmp_path, variables, 600)
     assert code == 0, output
     (checkpoint,) = tmp_path.glob("runs/ray/pair/*/*/checkpoints/last.ckpt")
     assert images_seen(checkpoint) == 256
