@@ -18,6 +18,7 @@ from lightning_gen.leaderboard.record import Answer, Checkpoint, Cost, Model, Re
 from lightning_gen.leaderboard.settings import experiment_settings
 from lightning_gen.models.base import GenerativeModel
 from lightning_gen.registry import class_path
+from lightning_gen.tracking.wandb_run import ID_FILE, URL_FILE
 
 
 def make_record(
@@ -58,6 +59,7 @@ def make_record(
         run_folder=str(run),
         machine=machine(model.device),
         wandb_id=wandb_id(run),
+        wandb_url=_line_of(run / URL_FILE),
     )
 
 
@@ -90,7 +92,10 @@ def config_hash(run: pathlib.Path, model: GenerativeModel) -> str:
 
 def wandb_id(run: pathlib.Path) -> str | None:
     """The id of the run's W&B run, if it has one."""
-    file = run / "wandb_run_id"
+    return _line_of(run / ID_FILE)
+
+
+def _line_of(file: pathlib.Path) -> str | None:
     return file.read_text().strip() if file.is_file() else None
 
 

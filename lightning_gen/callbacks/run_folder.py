@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 import yaml
 
+from lightning_gen.data.base import ImageDataModule
 from lightning_gen.errors import UserError
 from lightning_gen.models.base import GenerativeModel
 from lightning_gen.tracking import Direction, build_trackers
@@ -33,6 +34,11 @@ def require_writable(folder: pathlib.Path) -> None:
         probe.unlink()
     except OSError as error:
         raise UserError(f"run folder {str(folder)!r}: cannot be written to ({error.strerror})") from error
+
+
+def tags_of(model: GenerativeModel, data: ImageDataModule) -> tuple[str, str, str]:
+    """What a W&B run can be found by: the model's family and class, and the data set."""
+    return model.family, type(model).__name__, data.name
 
 
 class RunFolder(pl.Callback):
@@ -73,7 +79,14 @@ class RunFolder(pl.Callback):
             (self.folder / "checkpoints").mkdir(exist_ok=True)
             self._write_config()
         trainer.strategy.barrier("run folder")
-        trackers = build_trackers(self.folder, self.config, scores=self.scores, wandb=self.wandb, project=self.wandb_project)
+        trackers = build_trackers(
+            self.folder,
+            self.config,
+            scores=self.scores,
+            wandb=self.wandb,
+            project=self.wandb_project,
+            tags=tags_of(model, trainer.datamodule),
+        )
         trainer.loggers = [*trackers, *trainer.loggers]
 
     def _write_config(self) -> None:

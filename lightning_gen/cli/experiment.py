@@ -101,6 +101,12 @@ OPTIONS: list[tuple[str, Any, Any, str]] = [
         "auto: online when logged in or WANDB_MODE says so, otherwise an offline run in the run folder; off: metrics.csv only",
     ),
     ("wandb_project", str | None, None, "the W&B project; lightning-gen by default"),
+    (
+        "wandb_artifacts",
+        Literal["auto", "on", "off"],
+        "auto",
+        "weights of the best and the last checkpoint as W&B artifacts; auto: where the W&B run is online; on: in an offline run too",
+    ),
     ("resume", str | None, None, "run folder to continue, from its own configuration and last checkpoint"),
     ("init_from", str | None, None, "checkpoint or run folder to take matching weights from"),
     ("trust", str | None, None, "module, or .py file, whose classes may be used; may be repeated"),
@@ -163,6 +169,8 @@ class Experiment(LightningCLI):
         seed = self.config["seed_everything"]
         if not 0 <= seed < 2**32:
             raise UserError(f"seed_everything: expected 0 to {2**32 - 1}, got {seed}")
+        if self.config["wandb"] == "off" and self.config["wandb_artifacts"] == "on":
+            raise UserError("wandb_artifacts: expected auto or off with wandb: off, got 'on'")
 
     def plain_config(self) -> dict[str, Any]:
         """The experiment as plain data: what ``config.yaml`` of the run holds, and what can be given to ``--config`` again."""

@@ -16,7 +16,7 @@ from lightning_gen.analysis.exploration import Exploration, Explorer, Request
 from lightning_gen.analysis.finite import require_finite_weights
 from lightning_gen.analysis.kinds import find_kinds, obstacles, refuse_unheeded
 from lightning_gen.analysis.latent_space import LatentSpace
-from lightning_gen.callbacks.run_folder import CONFIG_FILE
+from lightning_gen.callbacks.run_folder import CONFIG_FILE, tags_of
 from lightning_gen.checkpoint import find_checkpoint, load_model
 from lightning_gen.cli.analysis_job import require_at_least
 from lightning_gen.cli.evaluation_job import read_config, rebuild_data
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> None:
         space = LatentSpace(model, data, options.split, options.seed)
         folder = writable(pathlib.Path(options.out) if options.out else run_of(path) / "pictures")
         described = describe(options, path, model, data)
-        with model.inference(options.weights), tracker_of(run_of(path), options.wandb) as tracker:
+        with model.inference(options.weights), tracker_of(run_of(path), options.wandb, tags_of(model, data)) as tracker:
             require_finite_weights(model)
             for explorer in possible(space, wanted, request, by_name=options.kind is not None):
                 found = explorer.draw(space, request)
@@ -145,14 +145,14 @@ def write(found: Exploration, file: pathlib.Path, described: dict[str, object]) 
 
 
 @contextmanager
-def tracker_of(run: pathlib.Path, setting: str) -> Iterator[WandbTracker | None]:
+def tracker_of(run: pathlib.Path, setting: str, tags: tuple[str, ...]) -> Iterator[WandbTracker | None]:
     """The run's W&B run, for pictures; None where there is none or none is wanted."""
     mode = None if setting == "off" or (setting == "auto" and wandb_id(run) is None) else wandb_mode(setting)
     if mode is None:
         yield None
         return
     config = read_config(run / CONFIG_FILE)
-    tracker = WandbTracker(run, config, {}, mode, config.get("wandb_project"))
+    tracker = WandbTracker(run, config, {}, mode, config.get("wandb_project"), tags)
     try:
         yield tracker
     finally:

@@ -19,6 +19,7 @@ from lightning_gen.checkpoint import class_of, find_checkpoint, images_seen, ini
 from lightning_gen.cli.experiment import Experiment, FinalEvaluation
 from lightning_gen.cli.output import quiet
 from lightning_gen.cli.scoring import publish, score_checkpoint
+from lightning_gen.cli.wandb_results import log_leaderboard, log_models
 from lightning_gen.errors import Preempted, UserError
 from lightning_gen.evaluation import is_measurable, require_something_to_measure, require_use_of_sample_options
 from lightning_gen.evaluation.defaults import choose, headline
@@ -111,8 +112,9 @@ def _fit(experiment: Experiment, checkpoint: pathlib.Path | None) -> pathlib.Pat
         _draw_curve(experiment, folder)
     if experiment.preemption.preempted:
         raise Preempted(f"told to stop; saved at {experiment.model.images_seen} images, continue with: lightning-gen fit --resume {folder}")
-    if final.enabled:
-        _score(experiment, folder, final)
+    records = _score(experiment, folder, final) if final.enabled else []
+    log_leaderboard(trainer.loggers, records)
+    log_models(trainer.loggers, folder, records, experiment.config["wandb_artifacts"])
     for logger in trainer.loggers:
         getattr(logger, "close", lambda: None)()
     return folder
@@ -144,24 +146,28 @@ def _require_data(experiment: Experiment) -> None:
     experiment.datamodule.train_loader(0, experiment.trainer.world_size)
 
 
-def _score(experiment: Experiment, folder: pathlib.Path, final: FinalEvaluation) -> None:
+def _score(experiment: Experiment, folder: pathlib.Path, final: FinalEvaluation) -> list[ResultRecord]:
     """Evaluate the last and the best checkpoint, and the untrained one where it was kept, on all processes; write a record of each."""
     if not is_measurable(experiment.model, experiment.datamodule):
         lacks = "the model has no likelihood and no reconstructions"
         print(f"no scores: {experiment.datamodule.name} has no feature extractor, and {lacks}", file=sys.stderr)
-        return
+        return []
     plan = final.plan(experiment.metrics.scoring)
     console = Console(stderr=True, quiet=not experiment.trainer.is_global_zero)
     device = experiment.trainer.strategy.root_device
     known: dict[int, ResultRecord] = {}
+    records = []
     for kind in ("untrained", "last", "best"):
         path = folder / "checkpoints" / f"{kind}.ckpt"
         if not path.is_file():
             continue
         if (seen := images_seen(path)) in known:  # the same weights: not evaluated twice
-            publish(dataclasses.replace(known[seen], checkpoint=describe_checkpoint(path)), console)
+            record = dataclasses.replace(known[seen], checkpoint=describe_checkpoint(path))
+            publish(record, console)
         else:
-            known[seen] = score_checkpoint(path, plan, experiment.datamodule, device, console)
-        row = {f"{final.split}/{kind}/{score.name}": score.value for score in known[seen].scores}
+            record = known[seen] = score_checkpoint(path, plan, experiment.datamodule, device, console)
+        records.append(record)
+        row = {f"{final.split}/{kind}/{score.name}": score.value for score in record.scores}
         for logger in experiment.trainer.loggers:
             logger.log_metrics(row | {IMAGES: seen})
+    return records
