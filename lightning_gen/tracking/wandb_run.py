@@ -47,7 +47,7 @@ class WandbTracker(ImagesAxis, WandbLogger):
         scores: name of each score -> which way it is better; the run's summary keeps the best ``eval/<name>`` and ``full/<name>``.
         mode: ``online`` (offline when the server does not answer) or ``offline``; ``disabled`` once neither was possible.
         project: the W&B project; ``WANDB_PROJECT`` or ``lightning-gen`` by default.
-        tags: of a new run; one that is continued keeps those that it has by now.
+        tags: of a new run; one that is continued keeps its group, and the tags that it has by now.
     """
 
     def __init__(
@@ -64,18 +64,13 @@ class WandbTracker(ImagesAxis, WandbLogger):
         self.mode: str = mode
         self.told: set[tuple[str, type]] = set()
         known = self._known_run_id()
-        labels: dict[str, Any] = {}
-        if "WANDB_RUN_GROUP" not in os.environ:
-            labels["group"] = self.run_folder.parent.name[:LONGEST_GROUP] or None
-        if "WANDB_TAGS" not in os.environ and known is None:
-            labels["tags"] = [tag[:LONGEST_TAG] for tag in tags if tag]
         super().__init__(
             name=os.environ.get("WANDB_NAME", self.run_folder.name),
             save_dir=str(self.run_folder),
             id=known,
             project=project or os.environ.get("WANDB_PROJECT", "lightning-gen"),
             config=dict(config),
-            **labels,
+            **({} if known else self._labels(tags)),
         )
         self._wandb_init.pop("anonymous", None)  # wandb 0.31 warns that it will be removed, Lightning 2.6 still passes it
 
@@ -87,7 +82,7 @@ class WandbTracker(ImagesAxis, WandbLogger):
             import wandb
 
             if wandb.run is not None:
-                self.mode = "offline" if wandb.run.offline else "online"
+                self.mode = "disabled" if wandb.run.disabled else "offline" if wandb.run.offline else "online"
             elif getattr(self, "_attach_id", None) is None:
                 self._experiment = self._start(self.mode)
             run = super().experiment  # joins a run that a sweep or another process started
@@ -189,6 +184,12 @@ class WandbTracker(ImagesAxis, WandbLogger):
         """The run to continue; a sweep's agent names its own."""
         file = self.run_folder / ID_FILE
         return None if "WANDB_RUN_ID" in os.environ or not file.exists() else file.read_text().strip() or None
+
+    def _labels(self, tags: Sequence[str]) -> dict[str, Any]:
+        """Group and tags of a new run, where the environment names none."""
+        group, tags = self.run_folder.parent.name[:LONGEST_GROUP], [tag[:LONGEST_TAG] for tag in tags if tag]
+        chosen = {"group": (group, "WANDB_RUN_GROUP"), "tags": (tags, "WANDB_TAGS")}
+        return {name: value for name, (value, variable) in chosen.items() if value and variable not in os.environ}
 
     @harmless("history is not shown over images seen")
     def _define_metrics(self, run: Any) -> None:
