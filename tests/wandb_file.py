@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 import struct
+import time
 
 
 def read_records(path: pathlib.Path) -> list:
@@ -36,8 +37,8 @@ def history(records) -> list[dict]:
 
 
 def artifacts(records) -> list:
-    """The artifacts that users logged, without those in which W&B keeps tables."""
-    return [record.artifact for record in records if record.HasField("artifact") and record.artifact.user_created]
+    """The models that were recorded, without the artifacts in which W&B keeps tables."""
+    return [record.artifact for record in records if record.HasField("artifact") and record.artifact.type == "model"]
 
 
 def contents(artifact) -> dict[str, pathlib.Path]:
@@ -46,13 +47,23 @@ def contents(artifact) -> dict[str, pathlib.Path]:
 
 
 def table(folder: pathlib.Path, name: str) -> list[dict]:
-    """The rows of the only table of that name below a run folder."""
-    (file,) = folder.glob(f"wandb/offline-run-*/files/media/table/{name}_*.table.json")
-    content = json.loads(file.read_text())
+    """The rows of the newest table of that name below a run folder."""
+    files = folder.glob(f"wandb/offline-run-*/files/media/table/{name}_*.table.json")
+    content = json.loads(max(files, key=lambda file: file.stat().st_mtime).read_text())
     return [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
 
 
 def sessions(folder: pathlib.Path) -> list[list]:
     """The records of every session of a run folder's run, oldest first."""
-    files = sorted(folder.glob("wandb/offline-run-*/*.wandb"), key=lambda file: file.stat().st_mtime)
-    return [read_records(file) for file in files]
+    files = sorted(folder.glob("wandb/offline-run-*/*.wandb"))  # by their time
+    return [finished(file) for file in files]
+
+
+def finished(path: pathlib.Path) -> list:
+    """The records of a run that was finished: wandb's own process may still be writing them."""
+    for _ in range(600):
+        records = read_records(path)
+        if records and records[-1].WhichOneof("record_type") == "exit":
+            return records
+        time.sleep(0.1)
+    raise AssertionError(f"{path}: was not finished within a minute")

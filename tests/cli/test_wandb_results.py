@@ -22,6 +22,7 @@ def tracked(tmp_path_factory):
         for name in [name for name in os.environ if name.startswith("WANDB_")]:
             environment.delenv(name)
         environment.setenv("WANDB_MODE", "offline")
+        environment.setenv("WANDB_DATA_DIR", str(tmp_path_factory.mktemp("data")))
         options = ("--config", "dcgan_digits", *SMOKE, *QUIET, "--wandb=on", "--wandb_artifacts=on", "--ema.half_life_images=100")
         folder = train(tmp_path_factory.mktemp("tracked"), *options)
     return folder, sessions(folder)[0]
