@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pathlib
 import shutil
 from collections.abc import Callable, Sequence
@@ -104,6 +105,6 @@ def _describe(record: ResultRecord) -> dict[str, Any]:
     return {
         "model": record.model.class_path,
         "images_seen": record.cost.images_seen,
-        "scores": {score.name: float(score.value) for score in record.scores},
+        "scores": {score.name: score.value if math.isfinite(score.value) else str(score.value) for score in record.scores},
         "protocols": {score.name: score.fingerprint for score in record.scores},
     }
