@@ -32,8 +32,8 @@ def test_a_server_that_does_not_answer_means_an_offline_run_and_no_service_means
     tracker = WandbTracker(tmp_path, {}, {}, "online")
     tracker.log_metrics({IMAGES: 1})
     tracker.log_media("picture", torch.zeros(3, 4, 4, dtype=torch.uint8), 1)
-    tracker.close()
     tracker.log_model("best", lambda folder: pytest.fail("written for nothing"), ["best"], {})
+    tracker.close()
     assert tried == ["online", "offline", "disabled"]
     assert tracker.mode == "disabled"
     assert not (tmp_path / "wandb_run_id").exists()
