@@ -70,7 +70,7 @@ class WandbTracker(ImagesAxis, WandbLogger):
             id=known,
             project=project or os.environ.get("WANDB_PROJECT", "lightning-gen"),
             config=dict(config),
-            **({} if known else self._labels(tags)),
+            **self._labels(tags, new=known is None),
         )
         self._wandb_init.pop("anonymous", None)  # wandb 0.31 warns that it will be removed, Lightning 2.6 still passes it
 
@@ -177,7 +177,7 @@ class WandbTracker(ImagesAxis, WandbLogger):
     @harmless("the run folder does not name its W&B run; a continued training would start another")
     def _remember(self, run: Any) -> None:
         (self.run_folder / ID_FILE).write_text(run.id)
-        if run.url:
+        if self.mode == "online" and run.url:  # which an offline run warns of
             (self.run_folder / URL_FILE).write_text(run.url)
 
     def _known_run_id(self) -> str | None:
@@ -185,11 +185,14 @@ class WandbTracker(ImagesAxis, WandbLogger):
         file = self.run_folder / ID_FILE
         return None if "WANDB_RUN_ID" in os.environ or not file.exists() else file.read_text().strip() or None
 
-    def _labels(self, tags: Sequence[str]) -> dict[str, Any]:
-        """Group and tags of a new run, where the environment names none."""
-        group, tags = self.run_folder.parent.name[:LONGEST_GROUP], [tag[:LONGEST_TAG] for tag in tags if tag]
-        chosen = {"group": (group, "WANDB_RUN_GROUP"), "tags": (tags, "WANDB_TAGS")}
-        return {name: value for name, (value, variable) in chosen.items() if value and variable not in os.environ}
+    def _labels(self, tags: Sequence[str], *, new: bool) -> dict[str, Any]:
+        """Group and tags: the environment's, which wandb itself reads once per process only, or ours for a new run."""
+        ours = {"group": self.run_folder.parent.name[:LONGEST_GROUP], "tags": [tag[:LONGEST_TAG] for tag in tags if tag]} if new else {}
+        if "WANDB_RUN_GROUP" in os.environ:
+            ours["group"] = os.environ["WANDB_RUN_GROUP"]
+        if "WANDB_TAGS" in os.environ:
+            ours["tags"] = [tag for tag in os.environ["WANDB_TAGS"].split(",") if tag]
+        return {name: value for name, value in ours.items() if value}
 
     @harmless("history is not shown over images seen")
     def _define_metrics(self, run: Any) -> None:
