@@ -49,7 +49,7 @@ def test_the_leaderboard_table_has_every_score_of_every_record(tracked):
 def test_the_run_is_found_by_its_configuration_family_class_and_data(tracked):
     (run,) = [record.run for record in tracked[1] if record.HasField("run")]
     assert run.run_group == "dcgan_digits"
-    assert [*run.tags] == [records(tracked[0])[0]["model"]["family"], "DCGAN", "Digits"]
+    assert [*run.tags] == [records(tracked[0])[0]["model"]["family"], "DCGAN", "digits"]
 
 
 def test_an_artifact_holds_the_averaged_weights_and_loads_as_the_model(tracked):
