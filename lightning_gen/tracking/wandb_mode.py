@@ -27,7 +27,7 @@ def wandb_mode(setting: str) -> Literal["online", "offline"] | None:
         if setting == "on" or wanted is not None:
             say(f"W&B: left out ({problem}); metrics.csv is written as always")
         return None
-    if wanted == "offline" or rank_zero_only.rank != 0:  # only rank 0 ever starts a run
+    if wanted == "offline" or getattr(rank_zero_only, "rank", 0) != 0:  # only rank 0 ever starts a run
         return "offline"
     if _logged_in():
         return "online"

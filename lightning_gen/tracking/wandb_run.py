@@ -22,6 +22,9 @@ SCORE_PREFIXES = ("eval", "full")  # few samples during training; the full proto
 Direction = Literal["lower", "higher"]
 """Which way a score is better."""
 
+Mode = Literal["online", "offline", "disabled"]
+"""How a run is recorded; a disabled one keeps nothing."""
+
 ID_FILE = "wandb_run_id"
 """The file of a run folder that names its W&B run."""
 
@@ -32,7 +35,7 @@ LONGEST_GROUP, LONGEST_TAG = 128, 64
 """Characters that W&B takes."""
 
 _SUMMARIES = {"lower": "min", "higher": "max"}
-_INSTEAD = {"online": "offline", "offline": "disabled"}
+_INSTEAD: dict[Mode, Mode] = {"online": "offline", "offline": "disabled"}
 
 
 class WandbTracker(ImagesAxis, WandbLogger):
@@ -61,7 +64,7 @@ class WandbTracker(ImagesAxis, WandbLogger):
     ) -> None:
         self.run_folder = pathlib.Path(run_folder).absolute()
         self.scores = dict(scores)
-        self.mode: str = mode
+        self.mode: Mode = mode
         self.told: set[tuple[str, type]] = set()
         known = self._known_run_id()
         super().__init__(
@@ -151,14 +154,14 @@ class WandbTracker(ImagesAxis, WandbLogger):
             if self.mode == "online":
                 shutil.rmtree(self._models, ignore_errors=True)  # sent by now
 
-    def _start(self, mode: str) -> Any:
+    def _start(self, mode: Mode) -> Any:
         """A new run in the wanted mode, else offline, else one that keeps nothing."""
         import wandb
 
         try:
             self.run_folder.mkdir(parents=True, exist_ok=True)  # otherwise wandb writes into a temporary folder
             # An offline run's closing summary repeats what the run folder holds; an online run's names its address.
-            run = wandb.init(**self._wandb_init, mode=mode, settings=wandb.Settings(silent=mode != "online"))
+            run: Any = wandb.init(**self._wandb_init, mode=mode, settings=wandb.Settings(silent=mode != "online"))
         except Exception as error:
             instead = _INSTEAD.get(mode)
             say(f"W&B: no {mode} run ({first_line(error)}); {instead or 'nothing'} instead")
