@@ -11,7 +11,8 @@ from typing import Any
 from lightning_gen.errors import UserError, did_you_mean
 from lightning_gen.leaderboard.per_image import read_values
 from lightning_gen.leaderboard.record import ResultRecord, read
-from lightning_gen.leaderboard.schema import canonical, to_json
+from lightning_gen.leaderboard.schema import to_json
+from lightning_gen.leaderboard.seeds import recipe
 from lightning_gen.leaderboard.significance import LEVEL, Verdict, compare, compare_seeds
 from lightning_gen.leaderboard.table import Cell, Column, Row, column_of, headline_of, rows_of
 
@@ -95,17 +96,9 @@ def _one(option: str, name: str, rows: list[Row]) -> list[Row]:
 
 def _seeds(option: str, name: str, rows: list[Row]) -> list[Row]:
     """One row, the newest, for each training seed; refused where the runs differ by more than that."""
-    if len({_recipe(row) for row in rows}) > 1:
+    if len({recipe(row, None) for row in rows}) > 1:
         raise UserError(f"--compare: {option}: the runs of {name!r} differ by more than their training seed; name one run")
     return [*{row.record.training_seed: row for row in rows}.values()]
-
-
-def _recipe(row: Row) -> str:
-    """What runs that differ by their training seed only have in common."""
-    record = row.record
-    # Where the best checkpoint lies depends on the seed; the last one has seen what the run was given.
-    length = max(other.cost.images_seen for other in row.records.values())
-    return canonical([to_json(record.model), to_json(record.answer), length, record.cost.warm_start_images])
 
 
 def _in_order(columns: set[Column], row: Row) -> list[Column]:

@@ -30,7 +30,7 @@ def seed_groups(rows: Iterable[Row], settings: Mapping[int, Mapping[str, Any]]) 
     groups: dict[str, dict[int, Row]] = defaultdict(dict)
     for row in sorted(rows, key=lambda row: row.record.time):
         if row.main_kind in ("best", "last"):
-            groups[_recipe(row, settings.get(id(row)))][row.record.training_seed] = row
+            groups[recipe(row, settings.get(id(row)))][row.record.training_seed] = row
     return [list(seeds.values()) for seeds in groups.values() if len(seeds) > 1]
 
 
@@ -43,7 +43,7 @@ def spread(group: Iterable[Row], column: Column) -> Spread | None:
     return Spread(statistics.fmean(values.values()), statistics.stdev(values.values()), sorted(values))
 
 
-def _recipe(row: Row, settings: Mapping[str, Any] | None) -> str:
+def recipe(row: Row, settings: Mapping[str, Any] | None) -> str:
     """Everything that two runs of one recipe have in common, as text."""
     record = row.record
     # The last checkpoint has seen what the run was given; where its best one lies depends on the seed.

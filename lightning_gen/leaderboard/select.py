@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 
 from lightning_gen.errors import UserError, did_you_mean
 from lightning_gen.leaderboard.record import ResultRecord
-from lightning_gen.leaderboard.table import Table, leaderboard
+from lightning_gen.leaderboard.table import Table, leaderboard, rows_of, table_order, table_ranked_by
 
 
 def chosen(records: Sequence[ResultRecord], *, dataset: str | None = None, family: str | None = None) -> list[ResultRecord]:
@@ -35,13 +34,10 @@ def tables_of(records: Sequence[ResultRecord], metric: str | None = None) -> lis
     having = _having(
         records, "--metric", metric, lambda record: {name for score in record.scores for name in (score.name, _short(score.name))}
     )
-    names = dict.fromkeys(score.name for record in having for score in record.scores if _same(metric, score.name, _short(score.name)))
-    return [table for name in sorted(names) for table in _ranked_by(having, name)]
-
-
-def _ranked_by(records: Iterable[ResultRecord], name: str) -> list[Table]:
-    asked = [replace(record, headline=name) for record in records if any(score.name == name for score in record.scores)]
-    return [table for table in leaderboard(asked) if table.ranked_by.name == name]
+    rows = rows_of(having)
+    columns = {column for row in rows for column in row.columns if _same(metric, column.name, _short(column.name))}
+    tables = [table_ranked_by(column, [row for row in rows if column in row.columns]) for column in columns]
+    return sorted(tables, key=lambda table: table_order(table, True))
 
 
 def _having(

@@ -118,8 +118,8 @@ def leaderboard(records: Iterable[ResultRecord]) -> list[Table]:
     columns = {column for row in rows for column in row.columns}
     headlines = {column for row in rows for column in row.headlines}
     shared = {column for column in columns if len({frozenset(row.headlines) for row in rows if column in row.columns}) > 1}
-    tables = [_table(column, [row for row in rows if column in row.columns]) for column in headlines | shared]
-    return sorted(tables, key=lambda table: _table_order(table, table.ranked_by in headlines))
+    tables = [table_ranked_by(column, [row for row in rows if column in row.columns]) for column in headlines | shared]
+    return sorted(tables, key=lambda table: table_order(table, table.ranked_by in headlines))
 
 
 def rows_of(records: Iterable[ResultRecord]) -> list[Row]:
@@ -137,7 +137,8 @@ def _identity(record: ResultRecord) -> tuple[Any, ...]:
     return (*run, record.model.class_path, record.config_hash, canonical(record.answer), *file)
 
 
-def _table(ranked_by: Column, rows: list[Row]) -> Table:
+def table_ranked_by(ranked_by: Column, rows: list[Row]) -> Table:
+    """The table of rows that all have a score in the column."""
     values = {id(row): row.rank_value(ranked_by) for row in rows}
     ranked = [value for value in values.values() if value is not None]
     places = [(None if (value := values[id(row)]) is None else 1 + sum(other < value for other in ranked), row) for row in rows]
@@ -146,7 +147,8 @@ def _table(ranked_by: Column, rows: list[Row]) -> Table:
     return Table(ranked_by, [ranked_by, *sorted(others)], places)
 
 
-def _table_order(table: Table, is_headline: bool) -> tuple[Any, ...]:
+def table_order(table: Table, is_headline: bool) -> tuple[Any, ...]:
+    """By which tables are sorted: data set and split, headlines first."""
     protocol = table.scores(table.ranked_by)[0].protocol
     return protocol["dataset"], protocol["split"], not is_headline, table.ranked_by
 
