@@ -198,3 +198,23 @@ def test_a_thousand_results_are_there_in_under_a_second(browser, tmp_path, examp
         browser.execute_script("const view = document.getElementById('scroll'); view.scrollTop = view.scrollHeight")
         time.sleep(0.05)
     assert len(rows(browser, "rank")) == RESULTS
+
+
+def test_published_numbers_stand_apart_from_the_ranked_rows(browser, tmp_path, example):
+    protocol = {"dataset": "mnist", "split": "test", "num_bits": 1, "binarization": "dynamic"}
+    nats = replace(example.scores[1], name="nats", value=90.0, protocol=protocol)
+    make_run(tmp_path / "runs" / "a", replace(example, scores=[nats]))
+    browser.get("about:blank")
+    browser.get(page_file(tmp_path / "runs", tmp_path / "site").as_uri())
+    section = browser.find_element(By.ID, "published")
+    summary = section.find_element(By.TAG_NAME, "summary")
+    assert summary.text.endswith("published numbers, not ranked")
+    summary.click()
+    lines = [line.text for line in section.find_elements(By.CSS_SELECTOR, "tbody tr")]
+    assert len(lines) == int(summary.text.split()[0])
+    assert any("PixelSNAIL" in line and "78.61" in line and "verified in the source" in line for line in lines)
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#board > tbody > tr[data-row]")) == 1
+
+
+def test_without_published_numbers_nothing_is_said_of_them(page):
+    assert not page.find_element(By.ID, "published").is_displayed()

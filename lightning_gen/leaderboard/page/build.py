@@ -17,7 +17,7 @@ from lightning_gen.files import complete
 from lightning_gen.leaderboard.config_diff import Settings, read_settings
 from lightning_gen.leaderboard.page.rows import row_data
 from lightning_gen.leaderboard.page.run_files import file_within
-from lightning_gen.leaderboard.render import USUAL, captions, label_of
+from lightning_gen.leaderboard.render import USUAL, captions, label_of, published_grid
 from lightning_gen.leaderboard.seeds import seed_groups, spread
 from lightning_gen.leaderboard.table import Column, Row, Table
 from lightning_gen.leaderboard.text import number, printable
@@ -123,8 +123,15 @@ def _table_data(table: Table, columns: Mapping[Column, int], places: Mapping[int
         "ranked_by": columns[table.ranked_by],
         "columns": [_column_data(table, column, columns[column], column in usual) for column in table.columns],
         "words": captions(table),
+        "published": _published(table),
         "rows": [[rank, places[id(row)]] for rank, row in table.rows],
     }
+
+
+def _published(table: Table) -> list[list[str]] | None:
+    """A line of headers, and one for each published number, which stand apart from the rows."""
+    grid = published_grid(table)
+    return None if grid is None else [grid.headers, *grid.rows]
 
 
 def _column_data(table: Table, column: Column, place: int, usual: bool) -> dict[str, Any]:

@@ -37,7 +37,20 @@ function render() {
   $("kinds").value = state.kinds;
   renderProtocols();
   renderColumnMenu();
+  renderPublished();
   renderFiltered();
+}
+
+function renderPublished() {
+  const published = table().published;
+  $("published").hidden = !published;
+  if (!published) return;
+  const [headers, ...lines] = published;
+  document.querySelector("#published summary").textContent = `${counted(lines.length, "published number")}, not ranked`;
+  document.querySelector("#published table").replaceChildren(
+    el("thead", {}, el("tr", {}, headers.map((name) => el("th", {}, name)))),
+    el("tbody", {}, lines.map((line) => el("tr", {}, line.map((cell) => el("td", {}, cell))))),
+  );
 }
 
 function renderFiltered() {
