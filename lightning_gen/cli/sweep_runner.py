@@ -161,7 +161,7 @@ class Runner:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=os.environ | place.environment,
+                env={"WANDB_RUN_GROUP": row.member.folder.parent.name} | os.environ | place.environment,
                 start_new_session=True,
                 pass_fds=[lock.fileno()],
             )

@@ -31,7 +31,7 @@ def main(words):
     else:
         run = pathlib.Path(words[words.index("--runs") + 1]) / "fake" / f"{time.time_ns()}-{uuid.uuid4().hex[:6]}"
         (run / "checkpoints").mkdir(parents=True)
-        variables = {name: os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")}
+        variables = {name: os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "WANDB_RUN_GROUP")}
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         (run / "config.json").write_text(json.dumps(options(words) | {"environment": variables, "cores": cores}))
     config = json.loads((run / "config.json").read_text())

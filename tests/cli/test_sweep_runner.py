@@ -120,13 +120,14 @@ def test_no_more_members_run_at_a_time_than_there_are_places(tmp_path, jobs):
     assert most == jobs
 
 
-def test_a_member_runs_on_its_places_share_of_the_machine(tmp_path):
+def test_a_member_runs_on_its_places_share_of_the_machine_and_in_its_sweeps_wandb_group(tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_RUN_GROUP", raising=False)
     core = min(os.sched_getaffinity(0))
     place = Place({"CUDA_VISIBLE_DEVICES": "3,5", "OMP_NUM_THREADS": "2"}, frozenset({core}))
     found = members(tmp_path, ["steps=1"])
     Runner(found, [place], Lines(), (sys.executable, str(pathlib.Path(SCRIPT).with_name("fake_fit.py")))).run()
     config = json.loads((runs(found[0])[0] / "config.json").read_text())
-    assert config["environment"] == place.environment
+    assert config["environment"] == place.environment | {"WANDB_RUN_GROUP": found[0].folder.parent.name}
     assert config["cores"] == [core]
 
 
