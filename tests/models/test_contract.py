@@ -94,7 +94,7 @@ R3GAN = {
     "discriminator": {"class_path": "R3GANDiscriminator", "width": 8, "group_width": 4},
 }
 BIGGAN = {
-    "generator": {"class_path": "BigGANGenerator", "width": 8, "label_features": 5, "attention": True},
+    "generator": {"class_path": "BigGANGenerator", "width": 8, "attention": True},
     "discriminator": {"class_path": "ResNetDiscriminator", "width": 8, "attention": True},
 }
 BIGAN = {part: {"class_path": f"BiGAN{part.title()}", "width": 9} for part in ("generator", "encoder", "discriminator")}

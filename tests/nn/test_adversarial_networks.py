@@ -48,7 +48,7 @@ GENERATORS = {
     "ResNet attention": (ResNetGenerator, {"width": 4, "attention": True}),
     "CNN": (CNNGenerator, {"width": 3}),
     "CNN foot": (CNNGenerator, {"width": 3, "normalized_foot": True}),
-    "BigGAN": (BigGANGenerator, {"width": 4, "label_features": 5, "attention": True}),
+    "BigGAN": (BigGANGenerator, {"width": 4, "attention": True}),
     "R3GAN": (R3GANGenerator, {"width": 4, "group_width": 2}),
     "BiGAN": (BiGANGenerator, {"width": 6}),
 }
@@ -62,7 +62,7 @@ DISCRIMINATORS = {
     "ResNet attention": (ResNetDiscriminator, {"width": 4, "attention": True}),
     "CNN": (CNNDiscriminator, {"width": 3}),
     "CNN sum": (CNNDiscriminator, {"width": 3, "pooling": "sum", "normalization": "batch"}),
-    "R3GAN": (R3GANDiscriminator, {"width": 4, "group_width": 2, "label_features": 5}),
+    "R3GAN": (R3GANDiscriminator, {"width": 4, "group_width": 2}),
     "BiGAN": (BiGANDiscriminator, {"width": 6, "latent_dim": 12}),
     "BiGAN conv": (ConvBiGANDiscriminator, {"width": 3, "latent_dim": 12}),
 }
