@@ -49,6 +49,13 @@ def test_a_forged_name_leads_nowhere(score, tmp_path, forged):
     assert read_values(replace(score, details={KEY: forged}), tmp_path) is None
 
 
+def test_a_forged_name_of_the_right_length_opens_no_file_elsewhere(score, tmp_path):
+    forged = "../" + "a" * 61
+    (tmp_path / f"{forged[3:16]}.nats.f64").write_bytes(b"secret")
+    (tmp_path / "results").mkdir()
+    assert read_values(replace(score, details={KEY: forged}), tmp_path / "results") is None
+
+
 def test_a_kill_while_writing_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr("os.replace", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
