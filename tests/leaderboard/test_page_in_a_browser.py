@@ -146,6 +146,8 @@ def test_the_pareto_front_is_what_nothing_beats_in_both(page):
     ]
     hours = page.find_elements(By.CSS_SELECTOR, "#plots figure:nth-child(2) circle.front")
     assert len(hours) == 2  # 20.0 took as long as 3.0
+    points = "[{x: 1, y: 5}, {x: 2, y: 5}, {x: 1, y: 5}, {x: 3, y: 4}]"
+    assert page.execute_script(f"return paretoFront({points}, 1, 1).map((point) => point.x)") == [1, 3]
 
 
 def test_a_name_that_is_markup_is_a_name(page):
