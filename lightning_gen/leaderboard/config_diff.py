@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from lightning_gen.configs import BASE, config_names, is_overlay
+from lightning_gen.configs import BASE, config_names, is_overlay, is_sweep
 from lightning_gen.leaderboard.defaults import class_defaults
 from lightning_gen.leaderboard.settings import experiment_settings, flat
 
@@ -55,7 +55,7 @@ def settings_of(config: dict[str, Any]) -> Settings:
 def shipped_settings(config_name: str) -> Settings | None:
     """The same of a shipped configuration over ``base.yaml`` and the defaults of its classes; None where none has this name."""
     path = config_names().get(config_name)
-    if path is None or is_overlay(path):
+    if path is None or is_overlay(path) or is_sweep(path):
         return None
     given = settings_of(_merged(_read(BASE), _read(path)))
     return _defaults_beside(given) | {key: value for key, value in given.items() if value is not None}

@@ -54,14 +54,15 @@ def test_where_and_how_often_is_no_difference(key):
     assert diff(with_setting(key, 5)) == {}
 
 
-def test_a_name_that_is_not_shipped_or_an_overlay_has_no_base():
+def test_a_name_that_is_not_shipped_or_no_experiment_has_no_base():
     assert shipped_settings("nothing") is None
     assert shipped_settings("overlays/smoke") is None
+    assert shipped_settings("sweeps/beta_vae_digits") is None
 
 
 def test_every_shipped_configuration_can_be_a_base():
     for name, path in config_names().items():
-        if not name.startswith(("overlays/", "sweeps/")):
+        if "/" not in name:
             assert shipped_settings(name)["model.class_path"] == yaml.safe_load(path.read_text())["model"]["class_path"].rpartition(".")[2]
 
 
