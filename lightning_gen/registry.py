@@ -105,9 +105,9 @@ def resolve(name: str, base: type[T], key: str) -> type[T]:
         key: how error messages call the setting that holds the name.
     """
     home = base.__module__.rpartition(".")[0]
-    short_names = dir(importlib.import_module(home))
+    package = importlib.import_module(home)
     ours = f"{home}.{name}"
-    path = name if "." in name else ours if name in short_names else registered().get(name, ours)
+    path = name if "." in name else ours if name in dir(package) else registered().get(name, ours)
     if not is_trusted(path):
         raise UserError(
             f"{key}: class {name!r} is neither ours nor registered; if you trust its code, pass --trust {path.rpartition('.')[0]}"
@@ -118,9 +118,9 @@ def resolve(name: str, base: type[T], key: str) -> type[T]:
     except (ImportError, AttributeError) as error:
         if isinstance(error, ImportError) and not f"{module}.".startswith(f"{error.name}."):  # something that the module itself needs
             raise UserError(f"{key}: {name!r} cannot be imported ({error})") from error
-        raise UserError(f"{key}: unknown class {name!r}; {nearest_class(attribute, [*_public(short_names), *registered()])}") from None
+        raise UserError(f"{key}: unknown class {name!r}; {nearest_class(attribute, [*_derived(package, base), *registered()])}") from None
     if cls is base:
-        raise UserError(f"{key}: {name!r} is what the others derive from; {did_you_mean('', set(_public(short_names)) - {name})}")
+        raise UserError(f"{key}: {name!r} is what the others derive from; {did_you_mean('', _derived(package, base))}")
     if not (isinstance(cls, type) and issubclass(cls, base)):
         raise UserError(f"{key}: {name!r} is not a {base.__name__}; expected a class derived from it")
     return cls
@@ -133,8 +133,10 @@ def nearest_class(name: str, names: Iterable[str]) -> str:
     return f"no near match among {len(names)}; 'lightning-gen list' shows them" if hint == NO_NEAR_MATCH else hint
 
 
-def _public(names: list[str]) -> list[str]:
-    return [name for name in names if name[0].isupper()]
+def _derived(package: ModuleType, base: type) -> list[str]:
+    """The names of those classes of a package that may stand where one derived from ``base`` has to."""
+    classes = {name: getattr(package, name) for name in dir(package) if name[0].isupper()}
+    return [name for name, cls in classes.items() if isinstance(cls, type) and issubclass(cls, base) and cls is not base]
 
 
 def as_spec(value: str | Spec | ClassSpec, key: str) -> Spec:

@@ -11,6 +11,7 @@ from lightning_gen.distributions.likelihoods import Gaussian, Likelihood
 from lightning_gen.errors import UserError
 from lightning_gen.models.autoencoders.vae import VAE
 from lightning_gen.models.base import GenerativeModel
+from lightning_gen.nn.adversarial.base import Generator
 from lightning_gen.nn.base import Encoder
 from lightning_gen.nn.mlp import MLPEncoder
 from lightning_gen.registry import ClassSpec, as_spec, build, class_path, resolve, trust
@@ -79,6 +80,15 @@ def test_a_near_miss_is_answered_with_the_name_that_was_meant(name, base, neares
 def test_what_the_others_derive_from_is_no_choice(name, base):
     with pytest.raises(UserError, match=f"key: '{name}' is what the others derive from; expected one of .+"):
         resolve(name, base, "key")
+
+
+def test_the_choices_are_of_the_kind_that_is_wanted():
+    with pytest.raises(UserError, match=r"expected one of .*DCGANGenerator") as refusal:
+        resolve("Generator", Generator, "model.generator")
+    assert "Discriminator" not in str(refusal.value)
+    with pytest.raises(UserError, match=r"unknown class 'DCGANGen'; (did you mean 'DCGANGenerator'\?|expected one of .*)") as refusal:
+        resolve("DCGANGen", Generator, "model.generator")
+    assert "Discriminator" not in str(refusal.value)
 
 
 def test_a_far_miss_is_answered_with_the_choices_or_where_they_are_listed():

@@ -104,7 +104,8 @@ class GenerativeMetrics(EveryImages):
         name, better = evaluation.headline
         value = evaluation.value(name)
         if value is None and not self._said:
-            say(f"evaluation: {name} cannot be computed for this model and evaluation.num_samples, so there is no best checkpoint")
+            what = f"{name} cannot be computed for this model and evaluation.num_samples" if evaluation.scores else "nothing can be scored"
+            say(f"evaluation: {what}, so there is no best checkpoint")
             self._said = True
         if value is not None and self._improves(value, better):
             self.best, self.best_images = value, model.images_seen

@@ -13,7 +13,7 @@ from lightning_gen.checkpoint import load_model
 from lightning_gen.data import Digits, PhotoPatches, ToyDensity
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation import Plan, Scoring, evaluate
-from lightning_gen.models import DCGAN, VAE
+from lightning_gen.models import DCGAN, GAN, VAE
 
 FD = "FD(digits-cnn)"
 
@@ -147,6 +147,14 @@ def test_the_names_of_metrics_are_the_evaluations(train):
 def test_what_cannot_be_scored_is_refused_before_training(options, message):
     with pytest.raises(UserError, match=message):
         GenerativeMetrics(64, **options)
+
+
+def test_that_no_checkpoint_can_be_called_best_is_said_once_and_with_the_reason(train, caplog):
+    toy = ToyDensity("two_moons", batch_size=64)
+    train(GAN([2], latent_dim=2), GenerativeMetrics(64, num_samples=8), data=toy, batches=2)
+    assert caplog.text.count("evaluation: nothing can be scored, so there is no best checkpoint") == 1
+    train(vae(), GenerativeMetrics(64, num_samples=0, likelihood_images=64))
+    assert caplog.text.count("cannot be computed for this model and evaluation.num_samples, so there is no best checkpoint") == 1
 
 
 def test_vectors_and_natural_images_are_scored_too(train, monkeypatch):
