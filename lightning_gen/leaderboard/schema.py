@@ -7,13 +7,16 @@ import json
 import math
 import reprlib
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from lightning_gen.errors import UserError, did_you_mean
 
 NON_FINITE = "$float"
 """The key that marks a number which JSON has no notation for: ``{"$float": "nan"}``."""
+
+DEEPEST = 64
+"""Levels of objects and lists; what is deeper could be parsed, but not written again: Python's stack is shorter than the parser's."""
 
 WORDS = {
     bool: "true or false",
@@ -47,8 +50,18 @@ def canonical(value: Any) -> str:
 
 
 def parse(text: str) -> Any:
-    """Strict JSON with :data:`NON_FINITE` numbers restored; raises ValueError for anything else."""
-    return json.loads(text, object_hook=_restore_number, parse_constant=_refuse_constant)
+    """Strict JSON of at most :data:`DEEPEST` levels with :data:`NON_FINITE` numbers restored; raises ValueError for anything else."""
+    data = json.loads(text, object_hook=_restore_number, parse_constant=_refuse_constant)
+    level = [data]
+    for _ in range(DEEPEST):
+        level = [item for value in level for item in _items(value)]
+    if level:
+        raise ValueError(f"nested deeper than {DEEPEST} levels")
+    return data
+
+
+def _items(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def _restore_number(data: dict[str, Any]) -> Any:

@@ -165,6 +165,7 @@ def changed(**changes):
         (EXAMPLE.read_text()[:500], "not valid JSON"),
         ("NaN", "NaN is not JSON"),
         ("[" * 100_000, "not valid JSON"),
+        (changed(scores__0__details={"deep": "@"}).replace('"@"', '{"a":' * 600 + "1" + "}" * 600), "nested deeper than 64 levels"),
         ("[]", "not a result record"),
         ('{"a": 1}', "not a result record"),
         (changed(schema=2), "schema: this version of lightning-gen reads 1, got 2"),
