@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lightning_gen.leaderboard.schema import canonical, to_json
@@ -35,12 +34,20 @@ def seed_groups(rows: Iterable[Row], settings: Mapping[int, Mapping[str, Any]]) 
 
 
 def spread(group: Iterable[Row], column: Column) -> Spread | None:
-    """The score of a group in a column; None where fewer than two of its runs have a finite one."""
+    """The score of a group in a column; None where fewer than two of its runs have a finite one, or their spread is not."""
     cells = [row.cell(column) for row in group if column in row.columns]
     values = {cell.record.training_seed: cell.score.value for cell in cells if math.isfinite(cell.score.value)}
     if len(values) < 2:
         return None
-    return Spread(statistics.fmean(values.values()), statistics.stdev(values.values()), sorted(values))
+    mean, deviation = mean_and_deviation([*values.values()])
+    return Spread(mean, deviation, sorted(values)) if math.isfinite(deviation) else None
+
+
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """Of at least two values, the deviation that of a sample; neither is finite where a value is not, or where they are too far apart."""
+    # Without the module statistics, which raises then; equal values have exactly their own mean.
+    mean = values[0] + sum(value - values[0] for value in values) / len(values)
+    return mean, math.dist(values, [mean] * len(values)) / math.sqrt(len(values) - 1)
 
 
 def recipe(row: Row, settings: Mapping[str, Any] | None) -> str:

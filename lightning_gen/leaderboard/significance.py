@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from lightning_gen.errors import UserError
 from lightning_gen.leaderboard.record import Score
+from lightning_gen.leaderboard.seeds import mean_and_deviation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,9 +97,8 @@ def compare_seeds(a: Sequence[Score], b: Sequence[Score]) -> Verdict:
         raise UserError(f"{a[0].name}: the seeds were not asked the same question")
     if min(len(a), len(b)) < 2:
         raise UserError(f"{a[0].name}: expected at least 2 seeds of each, got {len(a)} and {len(b)}")
-    values = [[score.value for score in scores] for scores in (a, b)]
-    mean_a, mean_b = map(statistics.fmean, values)
-    error_a, error_b = (Error(_deviation(group) / math.sqrt(len(group)), len(group) - 1) for group in values)
+    (mean_a, deviation_a), (mean_b, deviation_b) = (mean_and_deviation([score.value for score in scores]) for scores in (a, b))
+    error_a, error_b = (Error(each / math.sqrt(len(of)), len(of) - 1) for each, of in ((deviation_a, a), (deviation_b, b)))
     return _verdict(a[0], mean_a, mean_b, _welch(mean_a - mean_b, error_a, error_b), f"{len(a)} and {len(b)} training seeds")
 
 
@@ -121,19 +121,16 @@ def _standard_error(score: Score) -> Error | None:
     return Error(abs(score.uncertainty), max(int(groups[1]) - 1, 1) if groups else math.inf)
 
 
-def _deviation(values: Sequence[float]) -> float:
-    return statistics.stdev(values) if all(map(math.isfinite, values)) else math.inf
-
-
 def _welch(difference: float, a: Error, b: Error) -> tuple[float, float] | None:
     """The interval of a difference of two independent numbers (Welch, 1947), with the degrees of freedom of Satterthwaite (1946)."""
-    variance = a.value**2 + b.value**2
-    if not (math.isfinite(variance) and math.isfinite(difference)):
+    error = math.hypot(a.value, b.value)
+    if not (math.isfinite(error) and math.isfinite(difference)):
         return None
-    if variance == 0:
+    if error == 0:
         return difference, difference
-    freedom = variance**2 / (a.value**4 / a.freedom + b.value**4 / b.freedom or math.inf) or math.inf
-    margin = _quantile(freedom) * math.sqrt(variance)
+    # Shares of the error, since the fourth power of a forged one is more than a float holds.
+    inverse = (a.value / error) ** 4 / a.freedom + (b.value / error) ** 4 / b.freedom
+    margin = _quantile(1 / inverse if inverse else math.inf) * error
     return difference - margin, difference + margin
 
 

@@ -13,9 +13,11 @@ def printable(text: object) -> str:
 
 
 def number(value: float) -> str:
-    """Four significant digits; one decimal from a thousand on."""
+    """Four significant digits; one decimal from a thousand, a power of ten from a thousand million on."""
     if not math.isfinite(value):
         return str(value)
+    if abs(value) >= 1e9:
+        return f"{value:.3e}"
     return f"{value:.1f}" if abs(value) >= 1000 else f"{value:#.4g}"
 
 

@@ -198,6 +198,7 @@ def test_no_records_no_tables():
 def test_numbers_are_short_and_never_zero_by_rounding():
     assert [number(value) for value in (12.3456, 0.00123456, 123456.78, 0.0, math.inf)] == ["12.35", "0.001235", "123456.8", "0.000", "inf"]
     assert [count(value) for value in (0, 999, 999.7, 1234567, 5e12, 7e16)] == ["0", "999", "1k", "1.23M", "5T", "7e+04T"]
+    assert [number(value) for value in (999_999_999.4, -1e9, 1.7e308)] == ["999999999.4", "-1.000e+09", "1.700e+308"]
 
 
 def test_printable_keeps_letters_of_all_scripts():

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lightning_gen.leaderboard.seeds import seed_groups, spread
+from lightning_gen.leaderboard.seeds import mean_and_deviation, seed_groups, spread
 from lightning_gen.leaderboard.table import leaderboard
 
 
@@ -27,6 +27,15 @@ def test_one_seed_has_no_spread_and_its_newest_run_counts(make):
     assert groups_of(again)[1] == []
     table, (group,) = groups_of([*again, make("c", fd=4.0, training_seed=1)])
     assert spread(group, table.ranked_by).mean == pytest.approx(3.0)
+
+
+def test_scores_too_large_for_a_mean_have_no_spread(make):
+    table, (group,) = groups_of([make("a", fd=1.7e308), make("b", fd=-1.7e308, training_seed=1)])
+    assert spread(group, table.ranked_by) is None
+
+
+def test_equal_scores_have_exactly_no_spread():
+    assert mean_and_deviation([0.1] * 10) == (0.1, 0.0)
 
 
 @pytest.mark.parametrize("field", ["config_name", "model", "answer", "cost"])

@@ -121,6 +121,15 @@ def test_values_that_are_not_finite_are_not_told_apart():
     assert compare_seeds([score(math.inf), score(1.0)], [score(1.0), score(2.0)]).better is None
 
 
+@pytest.mark.parametrize("error", [1e100, 1e200, 1.7e308])
+def test_an_error_that_a_float_hardly_holds_tells_nothing_and_stops_nothing(error):
+    """A forged record may state any."""
+    assert compare(score(1.0, error, "s"), score(2.0, error, "jackknife over 10 groups")).better is None
+    assert compare(score(1.7e308, error, "s"), score(-1.7e308, error, "s")).better is None
+    for seeds in ([error, -error, 1.0], [1.0, math.inf, -math.inf]):
+        assert compare_seeds([score(value) for value in seeds], [score(1.0), score(2.0)]).better is None
+
+
 def test_other_questions_are_refused_by_what_differs():
     with pytest.raises(UserError, match=r"FD: not the same question \(num_samples 10 and 20\)"):
         compare(score(1.0, protocol=PROTOCOL | {"num_samples": 10}), score(1.0, protocol=PROTOCOL | {"num_samples": 20}))
