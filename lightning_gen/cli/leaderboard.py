@@ -70,6 +70,7 @@ def show(options: argparse.Namespace, folders: list[str]) -> int:
     # Before the first run there is no such folder, which is no mistake; a folder that somebody names has to exist.
     found, skipped = find_results(options.results or filter(os.path.isdir, [DEFAULT_FOLDER]))
     if options.compare:
+        _print_skipped(skipped)
         a, b = options.compare
         return show_comparison(a, b, found, options.json)
     records = [record for _, record in found]
@@ -83,8 +84,7 @@ def show(options: argparse.Namespace, folders: list[str]) -> int:
         _print_tables(options, tables)
     else:
         _write_page(tables, found, options.html)
-    for path, reason in skipped:
-        print(printable(f"lightning-gen leaderboard: skipped {path}: {reason}"), file=sys.stderr)
+    _print_skipped(skipped)
     if not tables:
         print(printable(_nothing_found(folders)), file=sys.stderr)
     return 0 if tables else 1
@@ -144,6 +144,11 @@ def _write_page(tables: list[Table], found: Iterable[tuple[Path, ResultRecord]],
 
     folders = {id(record): folder for path, record in found if (folder := run_folder_of(path)) is not None}
     print(printable(f"page: {write_page(tables, folders, Path(out))}"))
+
+
+def _print_skipped(skipped: Skipped) -> None:
+    for path, reason in skipped:
+        print(printable(f"lightning-gen leaderboard: skipped {path}: {reason}"), file=sys.stderr)
 
 
 def _with_published(tables: list[Table]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +14,12 @@ from lightning_gen.leaderboard.per_image import read_values
 from lightning_gen.leaderboard.record import ResultRecord, read
 from lightning_gen.leaderboard.schema import to_json
 from lightning_gen.leaderboard.seeds import recipe
-from lightning_gen.leaderboard.significance import LEVEL, Verdict, compare, compare_seeds
+from lightning_gen.leaderboard.significance import LEVEL, Verdict, compare, compare_seeds, unit_of
+from lightning_gen.leaderboard.store import find_results
 from lightning_gen.leaderboard.table import Cell, Column, Row, column_of, headline_of, rows_of
+
+SAME_UNIT = 1e-6
+"""How far apart, as a share, the units of two scores may be that are means of the log-probabilities beside them."""
 
 Found = Sequence[tuple[Path, ResultRecord]]
 """Records with the files that they were read from."""
@@ -45,18 +50,18 @@ def compare_named(a: str, b: str, found: Found) -> Comparison:
 
     Args:
         a, b: a run's name or its last part, a run's folder, a result file; or a configuration, which stands for all its seeds.
-        found: the records among which to look.
+        found: the records among which to look; those below a named folder, and a named file, are looked at all the same.
 
     Raises:
         UserError: a name stands for nothing or for several things, or the two have no score in common.
     """
-    records = dict(found)
+    records = dict(found) | dict(_on_disk(a, b))
     sides = [_rows_named(option, name, records) for option, name in (("A", a), ("B", b))]
     if (len(sides[0]) > 1) != (len(sides[1]) > 1):
         numbers = " and ".join(f"{name!r} has {len(rows)}" for name, rows in zip((a, b), sides, strict=True))
         raise UserError(f"--compare: expected several training seeds of both, or single runs; {numbers}")
     names = [[row.record.run_name for row in rows] for rows in sides]
-    folders = {id(record): path.parent for path, record in found} | _named_folders(a, b, sides)
+    folders = {id(record): path.parent for path, record in records.items()}
     common = set.intersection(*(row.columns for rows in sides for row in rows))
     notes: list[str] = []
     verdicts = [_verdict(column, sides, folders, notes) for column in _in_order(common, sides[0][0])]
@@ -66,24 +71,28 @@ def compare_named(a: str, b: str, found: Found) -> Comparison:
     return Comparison(names[0], names[1], verdicts, notes)
 
 
-def _named_folders(a: str, b: str, sides: list[list[Row]]) -> dict[int, Path]:
-    """The folders of records that were named by file, which may lie elsewhere."""
-    return {id(rows[0].record): Path(name).parent for name, rows in zip((a, b), sides, strict=True) if os.path.isfile(name)}
+def _is_path(name: str) -> bool:
+    return os.path.isfile(name) or os.path.isdir(name)
+
+
+def _on_disk(*names: str) -> Found:
+    """The records that are named by their file, or by a folder, wherever it lies."""
+    files = [(Path(name), read(name)) for name in names if os.path.isfile(name)]
+    return files + find_results(name for name in names if os.path.isdir(name))[0]
 
 
 def _rows_named(option: str, name: str, records: Mapping[Path, ResultRecord]) -> list[Row]:
-    """The row of one run, or a row for each seed of a configuration."""
-    if os.path.isfile(name):
-        return rows_of([read(name)])
-    if os.path.isdir(name):
-        folder = Path(name).resolve()
-        return _one(option, name, rows_of(record for path, record in records.items() if folder in path.resolve().parents))
+    """The row of one run, or a row for each seed of a configuration; a single word is a name before it is a file or a folder."""
     rows = [row for row in rows_of(records.values()) if row.main_kind in ("best", "last")]
+    known = {known for row in rows for known in (row.record.run_name, row.record.run_name.rpartition("/")[2], row.record.config_name)}
+    if _is_path(name) and (os.sep in name or name not in known):
+        place = Path(name).resolve()
+        below = [record for path, record in records.items() if place in (path.resolve(), *path.resolve().parents)]
+        return _one(option, name, rows_of(below))
     if of_run := [row for row in rows if name in (row.record.run_name, row.record.run_name.rpartition("/")[2])]:
         return _one(option, name, of_run)
     if of_config := [row for row in rows if row.record.config_name == name]:
         return _seeds(option, name, of_config)
-    known = {known for row in rows for known in (row.record.run_name, row.record.config_name)}
     raise UserError(f"--compare: {option}: no run, configuration, folder or file {name!r}; {did_you_mean(name, known)}")
 
 
@@ -98,7 +107,7 @@ def _seeds(option: str, name: str, rows: list[Row]) -> list[Row]:
     """One row, the newest, for each training seed; refused where the runs differ by more than that."""
     if len({recipe(row, None) for row in rows}) > 1:
         raise UserError(f"--compare: {option}: the runs of {name!r} differ by more than their training seed; name one run")
-    return [*{row.record.training_seed: row for row in rows}.values()]
+    return [*{row.record.training_seed: row for row in sorted(rows, key=lambda row: row.record.time)}.values()]
 
 
 def _in_order(columns: set[Column], row: Row) -> list[Column]:
@@ -108,17 +117,29 @@ def _in_order(columns: set[Column], row: Row) -> list[Column]:
 
 def _verdict(column: Column, sides: list[list[Row]], folders: Mapping[int, Path], notes: list[str]) -> Verdict:
     a, b = [[row.cell(column) for row in rows] for rows in sides]
+    kinds = [_kind(cells[0]) for cells in (a, b)]
+    if kinds[0] != kinds[1]:
+        notes.append(f"{column.name}: A's is {kinds[0]}, B's {kinds[1]}; a bound is compared, not what it bounds")
     if len(a) > 1:
         return compare_seeds([cell.score for cell in a], [cell.score for cell in b])
-    kinds = [cell.score.kind or "exact" for cell in (a[0], b[0])]
-    if kinds[0] != kinds[1]:
-        notes.append(f"{column.name}: A's is {_article(kinds[0])}, B's {_article(kinds[1])}; a bound is compared, not what it bounds")
-    values = [_values(cell, folders.get(id(cell.record)), notes) for cell in (a[0], b[0])]
-    return compare(a[0].score, b[0].score, *values)
+    return compare(a[0].score, b[0].score, *_log_probs(a[0], b[0], folders, notes))
 
 
-def _article(kind: str) -> str:
-    return kind if kind == "exact" else f"a {kind}"
+def _kind(cell: Cell) -> str:
+    """What a likelihood is, in words; exact for every other score too."""
+    kind, samples = cell.score.kind, cell.record.answer.likelihood_samples
+    if kind in (None, "exact"):
+        return "exact"
+    return f"a {kind} (k={samples})" if kind == "k-sample bound" else f"a {kind}"
+
+
+def _log_probs(a: Cell, b: Cell, folders: Mapping[int, Path], notes: list[str]) -> tuple[Sequence[float] | None, Sequence[float] | None]:
+    """The log-probabilities of both cells' images; none where the recorded means are not theirs."""
+    of_a, of_b = (_values(cell, folders.get(id(cell.record)), notes) for cell in (a, b))
+    if of_a and of_b and not math.isclose(unit_of(a.score, of_a), unit_of(b.score, of_b), rel_tol=SAME_UNIT):
+        notes.append(f"{a.score.name}: a value is not the mean of its images' log-probabilities; compared by the recorded uncertainties")
+        return None, None
+    return of_a, of_b
 
 
 def _values(cell: Cell, folder: Path | None, notes: list[str]) -> Sequence[float] | None:

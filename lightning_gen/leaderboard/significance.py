@@ -149,17 +149,18 @@ def _paired(a: Score, b: Score, log_probs_a: Sequence[float], log_probs_b: Seque
 
     if not np.isfinite([*log_probs_a, *log_probs_b, a.value, b.value]).all():
         return None
-    losses = _losses(a, log_probs_a) - _losses(b, log_probs_b)
+    losses = unit_of(b, log_probs_b) * np.asarray(log_probs_b) - unit_of(a, log_probs_a) * np.asarray(log_probs_a)
     low, high = np.quantile(bootstrap_means(losses), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+    # The bootstrap of a few images is too narrow: by their standard deviation's n for n - 1, and by the normal quantile for Student's.
+    count, mean = len(losses), float(losses.mean())
+    wider = math.sqrt(count / (count - 1)) * _quantile(count - 1) / _quantile(math.inf)
+    return mean + wider * (float(low) - mean), mean + wider * (float(high) - mean)
 
 
-def _losses(score: Score, log_probs: Sequence[float]) -> np.ndarray:
-    """Each image's loss in the unit of the score, which is the mean loss in nats times a constant of the data set."""
-    import numpy as np
-
-    losses = -np.asarray(log_probs)
-    return losses * (score.value / losses.mean() if losses.mean() else 1.0)
+def unit_of(score: Score, log_probs: Sequence[float]) -> float:
+    """What a mean loss in nats is multiplied by to give the score: a constant of the data set, or the values are not the score's."""
+    loss = -sum(log_probs) / len(log_probs)
+    return score.value / loss if loss else 1.0
 
 
 def bootstrap_means(values: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -65,6 +65,18 @@ def test_forged_values_are_named_and_not_used(put, compared, tmp_path):
     assert any(str(file) in note and "damaged or forged" in note for note in comparison.notes)
 
 
+def test_a_forged_value_is_not_compared_by_the_values_of_another(put, compared):
+    base = -np.random.default_rng(0).normal(80, 20, 200)
+    path = put("one", log_probs=base)
+    put("two", log_probs=base - 0.2)
+    record = json.loads(path.read_text())
+    record["scores"][0]["value"] = 60.0
+    path.write_text(json.dumps(record))
+    comparison = compared("one", "two")
+    assert [verdict.method for verdict in comparison.verdicts if verdict.score == "bits/dim"] == ["standard error over images"]
+    assert any("not the mean of its images' log-probabilities" in note for note in comparison.notes)
+
+
 def test_a_configuration_stands_for_its_seeds(put, compared):
     for seed in range(3):
         put(f"a/{seed}", fd=1.0 + 0.01 * seed, config_name="a", training_seed=seed)
@@ -97,6 +109,32 @@ def test_a_folder_and_a_file_are_found_too(put, compared, tmp_path):
     assert answers(compared(str(tmp_path / "one"), str(path))) == {"FD(digits-cnn)": "A"}
 
 
+def test_a_folder_and_a_file_outside_of_the_results_are_found(put, tmp_path):
+    put("one", fd=1.0)
+    path = put("two", fd=9.0)
+    assert answers(compare_named(str(tmp_path / "one"), str(path), [])) == {"FD(digits-cnn)": "A"}
+
+
+def test_a_word_is_a_configuration_before_it_is_a_folder(put, compared, tmp_path, monkeypatch):
+    """As in the folder of all runs, where each configuration has a folder of its name."""
+    for seed in range(2):
+        put(f"a/{seed}", fd=1.0 + 0.01 * seed, config_name="a", training_seed=seed)
+        put(f"b/{seed}", fd=9.0 + 0.01 * seed, config_name="b", training_seed=seed)
+    monkeypatch.chdir(tmp_path)
+    comparison = compared("a", "b")
+    assert (comparison.a, comparison.b) == (["a/0", "a/1"], ["b/0", "b/1"])
+
+
+def test_the_newest_run_of_a_seed_is_the_one_evaluated_last(put, compared):
+    """Whatever run was evaluated first."""
+    times = [f"2025-01-0{day}T00:00:00+00:00" for day in (1, 2, 3)]
+    put("a/again", fd=5.0, config_name="a", created=times[0])
+    put("a/once", fd=7.0, config_name="a", created=times[1])
+    put("a/again", fd=1.0, config_name="a", created=times[2])
+    put("b/only", fd=9.0, config_name="b")
+    assert compared("a", "b").a == ["a/again"]
+
+
 def test_other_protocols_are_not_compared_and_said(put, compared):
     put("one", fd=1.0, bpd=3.0)
     put("two", fd=9.0, bpd=3.0, extractor="other")
@@ -111,7 +149,17 @@ def test_other_protocols_are_not_compared_and_said(put, compared):
 def test_a_bound_beside_an_exact_likelihood_is_said(put, compared, example):
     put("bound", bpd=3.0)
     put("exact", scores=[replace(example.scores[1], kind="exact")])
-    assert compared("bound", "exact").notes == ["bits/dim: A's is a k-sample bound, B's exact; a bound is compared, not what it bounds"]
+    assert compared("bound", "exact").notes == [
+        f"bits/dim: A's is a k-sample bound (k={example.answer.likelihood_samples}), B's exact; a bound is compared, not what it bounds"
+    ]
+
+
+def test_bounds_of_other_numbers_of_samples_are_said_of_seeds_too(put, compared, example):
+    for seed in range(2):
+        put(f"loose/{seed}", bpd=3.0, config_name="loose", training_seed=seed, answer=replace(example.answer, likelihood_samples=1))
+        put(f"tight/{seed}", bpd=2.9, config_name="tight", training_seed=seed, answer=replace(example.answer, likelihood_samples=500))
+    said = "bits/dim: A's is a k-sample bound (k=1), B's a k-sample bound (k=500); a bound is compared, not what it bounds"
+    assert compared("loose/0", "tight/0").notes == compared("loose", "tight").notes == [said]
 
 
 def test_a_name_that_nothing_has_is_refused_with_the_nearest(put, compared):
@@ -131,6 +179,13 @@ def test_the_command_prints_a_line_for_each_score_or_json(put, tmp_path, capsys)
     assert run(["--results", str(tmp_path), "--compare", "one\x1b[2J", "two", "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert (data["verdicts"][0]["better"], data["level"]) == ("A", 0.99)
+
+
+def test_a_file_that_was_skipped_is_named(put, tmp_path, capsys):
+    put("one", fd=1.0)
+    put("two", fd=9.0).with_name("cut.result.json").write_text("{")
+    assert run(["--results", str(tmp_path), "--compare", "one", "two"]) == 0
+    assert "cut.result.json: not valid JSON" in capsys.readouterr().err
 
 
 def test_options_that_would_be_ignored_are_refused(tmp_path):
