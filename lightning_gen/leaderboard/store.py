@@ -46,14 +46,24 @@ def _existing(folder: Path) -> Path:
 
 def _result_files(folders: list[Path], skipped: Skipped) -> Iterator[Path]:
     """Every result file once, however many links or folders lead to it."""
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for path in (path for folder in folders for path in _walk(folder, skipped)):
-        # Opening a pipe would wait for ever.
-        if not path.is_file():
-            skipped.append((path, "not a regular file"))
-        elif (real := path.resolve()) not in seen:
-            seen.add(real)
+        if (real := os.path.realpath(path)) in seen:
+            continue
+        seen.add(real)
+        if (problem := _why_not_a_file(path)) is None:
             yield path
+        else:
+            skipped.append((path, problem))
+
+
+def _why_not_a_file(path: Path) -> str | None:
+    """What is wrong with a path that cannot be opened, or would never be read to its end; None where nothing is."""
+    try:
+        # Opening a pipe would wait for ever.
+        return None if path.is_file() else "not a regular file"
+    except OSError as error:  # in a folder that may be listed, but not entered
+        return f"cannot be read ({error.strerror})"
 
 
 def _walk(folder: Path, skipped: Skipped) -> Iterator[Path]:

@@ -32,12 +32,13 @@ def test_garbage_is_skipped_by_name_with_its_reason(example, tmp_path):
         (tmp_path / f"{name}{SUFFIX}").write_bytes(content)
     (tmp_path / "notes.json").write_text("none of our business")
     os.mkfifo(tmp_path / f"pipe{SUFFIX}")
+    (tmp_path / f"itself{SUFFIX}").symlink_to(tmp_path / f"itself{SUFFIX}")
     (tmp_path / f"dangling{SUFFIX}").symlink_to("nowhere")
     records, skipped = load_results([tmp_path])
     assert records == [example]
     reasons = {path.name.removesuffix(SUFFIX): reason for path, reason in skipped}
-    assert reasons.keys() == {*garbage, "pipe", "dangling"}
-    assert reasons["pipe"] == reasons["dangling"] == "not a regular file"
+    assert reasons.keys() == {*garbage, "pipe", "dangling", "itself"}
+    assert reasons["pipe"] == reasons["dangling"] == reasons["itself"] == "not a regular file"
     assert reasons["newer"].startswith("schema: ")
     assert str(tmp_path) not in "".join(reasons.values())
 
@@ -51,6 +52,27 @@ def test_links_neither_loop_nor_count_twice(example, tmp_path):
     (tmp_path / "runs" / f"again{SUFFIX}").symlink_to(tmp_path / "elsewhere" / f"two{SUFFIX}")
     records, skipped = load_results([tmp_path / "runs", tmp_path / "runs" / "a", tmp_path])
     assert (records, skipped) == ([example, example], [])
+
+
+def test_what_cannot_be_used_is_named_once(tmp_path):
+    os.mkfifo(tmp_path / f"pipe{SUFFIX}")
+    (tmp_path / f"again{SUFFIX}").symlink_to(tmp_path / f"pipe{SUFFIX}")
+    assert len(load_results([tmp_path, tmp_path / ".", tmp_path])[1]) == 1
+
+
+def test_a_folder_that_may_be_listed_but_not_entered_hides_no_other(example, tmp_path, monkeypatch):
+    """As one without the permission x: its names are seen, and looking at them is refused. Root is refused nothing, hence the stand-in."""
+    write(example, tmp_path / "open")
+    closed = put(tmp_path / "closed", "one")
+    stat = Path.stat
+
+    def refusing(path, **options):
+        if path == closed:
+            raise PermissionError(13, os.strerror(13), str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", refusing)
+    assert load_results([tmp_path]) == ([example], [(closed, "cannot be read (Permission denied)")])
 
 
 def test_the_order_is_that_of_the_paths(example, tmp_path):
