@@ -95,7 +95,7 @@ def usual_columns(table: Table) -> tuple[Table, list[str]]:
         return table, []
     first, *others = table.columns
     others.sort(key=lambda column: next((place for place, start in enumerate(USUAL) if column.name.startswith(start)), len(USUAL)))
-    names = ", ".join(dict.fromkeys(column.name for column in others[MOST_SCORES - 1 :]))
+    names = ", ".join(label_of(table, column) for column in others[MOST_SCORES - 1 :])
     return replace(table, columns=[first, *others[: MOST_SCORES - 1]]), [f"Not shown: {names}; --json has them"]
 
 
@@ -127,9 +127,9 @@ def _last_score(row: Row, column: Column) -> str:
 
 
 def label_of(table: Table, column: Column) -> str:
-    """The name of a column; with the start of its fingerprint where another protocol has the same name."""
-    names = [other.name for other in table.columns]
-    return column.name if names.count(column.name) == 1 else f"{column.name} #{column.fingerprint[:4]}"
+    """The name of a column; with the start of its fingerprint where another protocol has the same name, shown or not."""
+    of_name = {other for _, row in table.rows for other in row.columns if other.name == column.name}
+    return column.name if len(of_name) == 1 else f"{column.name} #{column.fingerprint[:4]}"
 
 
 def score_text(cell: Cell) -> str:
@@ -167,7 +167,7 @@ def published_grid(table: Table, most: int | None = None) -> Grid | None:
 
 
 def _published_value(row: Beside) -> str:
-    # As many digits as were published.
+    # No more digits than were published; zeros at the end are left out.
     text = f"{row.value:g}" if row.uncertainty is None else f"{row.value:g} ± {row.uncertainty:g}"
     return _as_bound(text, row.kind, row.better, row.likelihood_samples)
 
@@ -220,8 +220,9 @@ def _column_words(scores: list[Score]) -> str:
     parts = [f"{protocol.pop('dataset')} {protocol.pop('split')}"] + [_words(protocol)] * bool(protocol)
     parts.append(f"{scores[0].better} is better")
     kinds = sorted({score.uncertainty_kind for score in scores if score.uncertainty_kind})
-    floors = sorted({number(score.floor) for score in scores if score.floor is not None})
-    parts += [f"± is the {' or '.join(kinds)}"] * bool(kinds) + [f"floor (real images) {' to '.join(floors)}"] * bool(floors)
+    floors = sorted(score.floor for score in scores if score.floor is not None)
+    span = " to ".join(dict.fromkeys(map(number, floors[:1] + floors[-1:])))
+    parts += [f"± is the {' or '.join(kinds)}"] * bool(kinds) + [f"floor (real images) {span}"] * bool(floors)
     return "; ".join(parts)
 
 

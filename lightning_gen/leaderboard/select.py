@@ -31,10 +31,8 @@ def tables_of(records: Sequence[ResultRecord], metric: str | None = None) -> lis
     """
     if metric is None:
         return leaderboard(records)
-    having = _having(
-        records, "--metric", metric, lambda record: {name for score in record.scores for name in (score.name, _short(score.name))}
-    )
-    rows = rows_of(having)
+    _having(records, "--metric", metric, lambda record: {name for score in record.scores for name in (score.name, _short(score.name))})
+    rows = rows_of(records)
     columns = {column for row in rows for column in row.columns if _same(metric, column.name, _short(column.name))}
     tables = [table_ranked_by(column, [row for row in rows if column in row.columns]) for column in columns]
     return sorted(tables, key=lambda table: table_order(table, True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -123,9 +124,10 @@ def leaderboard(records: Iterable[ResultRecord]) -> list[Table]:
 
 
 def rows_of(records: Iterable[ResultRecord]) -> list[Row]:
-    """The rows of all tables."""
+    """The rows of all tables; a record that was copied to several folders counts once."""
     rows: dict[tuple[Any, ...], Row] = {}
-    for record in sorted(records, key=lambda record: (record.time, canonical(record))):
+    distinct = {canonical(record): record for record in records}
+    for _, record in sorted(distinct.items(), key=lambda item: (item[1].time, item[0])):
         rows.setdefault(_identity(record), Row()).add(record)
     return list(rows.values())
 
@@ -140,8 +142,8 @@ def _identity(record: ResultRecord) -> tuple[Any, ...]:
 def table_ranked_by(ranked_by: Column, rows: list[Row]) -> Table:
     """The table of rows that all have a score in the column."""
     values = {id(row): row.rank_value(ranked_by) for row in rows}
-    ranked = [value for value in values.values() if value is not None]
-    places = [(None if (value := values[id(row)]) is None else 1 + sum(other < value for other in ranked), row) for row in rows]
+    ranked = sorted(value for value in values.values() if value is not None)
+    places = [(None if (value := values[id(row)]) is None else 1 + bisect_left(ranked, value), row) for row in rows]
     places.sort(key=lambda place: (place[0] or math.inf, place[1].main_kind == "untrained", place[1].record.run_name))
     others = {column for row in rows for column in row.columns} - {ranked_by}
     return Table(ranked_by, [ranked_by, *sorted(others)], places)

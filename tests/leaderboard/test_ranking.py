@@ -93,6 +93,11 @@ def test_a_newer_evaluation_replaces_an_older_one_and_says_so(make, capsys):
     assert "Not shown: 1 earlier evaluation" in shown([new, old], capsys)
 
 
+def test_a_copy_of_a_record_is_no_earlier_evaluation(make, capsys):
+    """Two folders may hold the same run."""
+    assert "earlier evaluation" not in shown([make(fd=1.0), make(fd=1.0)], capsys)
+
+
 def test_scores_of_two_files_never_meet_in_one_cell(make):
     """A run that went on has a new best file: the old file's bits/dim is not the new file's."""
     old = make(fd=1.0, bpd=1.0, file="old", created="2025-01-01T00:00:00+00:00")
@@ -138,6 +143,12 @@ def test_the_captions_state_the_protocol(make, capsys):
         "4 bits",
     ):
         assert words in out
+
+
+def test_of_several_floors_the_lowest_and_the_highest_are_told(make, example, capsys):
+    scores = [replace(example.scores[0], value=20.0, floor=floor) for floor in (10.0, 9.0, 9.5)]
+    out = shown([make(str(index), scores=[score]) for index, score in enumerate(scores)], capsys)
+    assert "floor (real images) 9.000 to 10.00" in out
 
 
 def test_only_what_differs_in_the_answers_has_a_column(make, example, capsys):
@@ -224,3 +235,12 @@ def test_of_many_scores_the_usual_ones_are_shown_and_the_others_are_named(make, 
     assert "Not shown: coverage(net), density(net); --json has them" in lines
     (table,) = leaderboard([whole])
     assert len(as_json(table)["columns"]) == 8
+
+
+def test_a_score_that_is_hidden_still_parts_the_names_of_two_protocols(make, capsys):
+    record = make(fd=1.0, bpd=2.0)
+    more = [replace(record.scores[0], name=name) for name in ("KD(net)", "IS", "FID", "CS(net)", "density(net)")]
+    other = replace(record, run_name="b", scores=[*record.scores, replace(more[-1], protocol=more[-1].protocol | {"num_samples": 7})])
+    lines = shown([replace(record, scores=[*record.scores, *more]), other], capsys).splitlines()
+    (hidden,) = [line for line in lines if line.startswith("Not shown: ")]
+    assert len(set(hidden.removeprefix("Not shown: ").removesuffix("; --json has them").split(", "))) == hidden.count("density(net) #") == 2

@@ -37,6 +37,14 @@ def test_a_metric_ranks_every_row_that_has_it_and_keeps_its_other_scores_beside(
     assert [column.name for column in digits.columns] == ["bits/dim", "FD(digits-cnn)"]
 
 
+def test_a_metric_takes_no_score_that_the_leaderboard_would_not(make):
+    """The score of an older file of the same run is not the newer one's; what was measured in another evaluation of it is."""
+    old = make("a", bpd=1.0, file="old", created="2025-01-01T00:00:00+00:00")
+    new = [make("a", fd=2.0, file="new", created="2025-01-02T00:00:00+00:00"), make("b", fd=3.0)]
+    assert tables_of([old, *new, make("b", bpd=5.0)], "bits/dim")[0].columns[1].name == "FD(digits-cnn)"
+    assert ranked(tables_of([old, *new, make("b", bpd=5.0)], "bits/dim")) == {"bits/dim": ["b"]}
+
+
 def test_a_name_without_its_network_stands_for_all_networks(records, make, example):
     other = replace(example.scores[0], name="FD(other)", value=1.0)
     assert ranked(tables_of([*chosen(records, dataset="digits"), make("o", scores=[other])], "fd")) == {
