@@ -9,6 +9,7 @@ import os
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,7 +56,7 @@ class Score:
             if not isinstance(self.protocol.get(key), str):
                 raise UserError(f"score {self.name!r}: protocol.{key}: expected a string, got {self.protocol.get(key)!r}")
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Hash of the protocol: scores with different fingerprints are never ranked against each other."""
         return hashlib.sha256(canonical(self.protocol).encode()).hexdigest()[:12]

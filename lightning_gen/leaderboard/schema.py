@@ -8,6 +8,7 @@ import math
 import reprlib
 import types
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from lightning_gen.errors import UserError, did_you_mean
@@ -90,7 +91,7 @@ def decode(hint: Any, data: Any, key: str) -> Any:
 
 def _decode_object(cls: type, data: Any, key: str) -> Any:
     _decode_plain(dict, data, key)
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     prefix = f"{key}." if key else ""
     for name in data.keys() - hints.keys():
         raise UserError(f"{prefix}{name}: unknown key; {did_you_mean(name, hints)}")
@@ -98,6 +99,12 @@ def _decode_object(cls: type, data: Any, key: str) -> Any:
         if field.name not in data and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise UserError(f"{prefix}{field.name}: missing")
     return cls(**{name: decode(hints[name], item, f"{prefix}{name}") for name, item in data.items()})
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    """The types of a dataclass; to evaluate them takes longer than all the rest of reading a record."""
+    return get_type_hints(cls)
 
 
 def _decode_choice(choices: tuple[str, ...], data: Any, key: str) -> str:

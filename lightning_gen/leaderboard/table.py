@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -116,9 +117,14 @@ def leaderboard(records: Iterable[ResultRecord]) -> list[Table]:
     of that score.
     """
     rows = rows_of(records)
-    columns = {column for row in rows for column in row.columns}
-    headlines = {column for row in rows for column in row.headlines}
-    shared = {column for column in columns if len({frozenset(row.headlines) for row in rows if column in row.columns}) > 1}
+    headlines: set[Column] = set()
+    asked_for: dict[Column, set[frozenset[Column]]] = defaultdict(set)
+    for row in rows:
+        own = frozenset(row.headlines)
+        headlines |= own
+        for column in row.columns:
+            asked_for[column].add(own)
+    shared = {column for column, different in asked_for.items() if len(different) > 1}
     tables = [table_ranked_by(column, [row for row in rows if column in row.columns]) for column in headlines | shared]
     return sorted(tables, key=lambda table: table_order(table, table.ranked_by in headlines))
 

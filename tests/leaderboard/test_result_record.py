@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lightning_gen.errors import UserError
+from lightning_gen.leaderboard import schema
 from lightning_gen.leaderboard import record
 from lightning_gen.leaderboard.record import SUFFIX, ResultRecord, Score, from_text, read, write
 from lightning_gen.leaderboard.schema import canonical, to_json
@@ -209,6 +210,13 @@ def test_a_missing_and_a_binary_file_are_refused(tmp_path):
 def test_a_score_says_on_which_data_it_was_measured():
     with pytest.raises(UserError, match=r"score 'nats': protocol\.split: expected a string, got None"):
         Score(name="nats", value=0.0, better="higher", protocol={"dataset": "digits"})
+
+
+def test_the_types_of_a_record_are_worked_out_once_not_for_every_file(monkeypatch, example):
+    evaluated = []
+    monkeypatch.setattr(schema, "get_type_hints", evaluated.append)
+    assert from_text(EXAMPLE.read_text()) == example
+    assert evaluated == []
 
 
 def test_canonical_text_does_not_depend_on_order_or_on_tuples():
