@@ -45,6 +45,14 @@ class LabelEmbedding(nn.Module):
         with torch.autocast(labels.device.type, enabled=False):
             return self.by_attribute(labels.to(self.by_attribute.weight.dtype))
 
+    def shortened(self) -> LabelEmbedding:
+        """Itself, its vectors divided by sqrt(F): at first about as long as one-hot labels. Beside z in a GAN's generator longer ones drown
+        z, and the generator makes one image per class."""
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.mul_(self.features**-0.5)
+        return self
+
     def append(self, x: Tensor, labels: Tensor | None) -> Tensor:
         """x ``(B, D)`` with the embedded labels behind it: ``(B, D + F)``; x itself without labels."""
         return torch.cat([x, self(labels)], dim=1) if self.features else x

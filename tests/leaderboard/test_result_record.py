@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from lightning_gen.errors import UserError
-from lightning_gen.leaderboard import schema
-from lightning_gen.leaderboard import record
+from lightning_gen.leaderboard import record, schema
 from lightning_gen.leaderboard.record import SUFFIX, ResultRecord, Score, from_text, read, write
 from lightning_gen.leaderboard.schema import canonical, to_json
 

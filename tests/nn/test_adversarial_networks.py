@@ -23,7 +23,7 @@ from lightning_gen.nn.adversarial import (
 )
 from lightning_gen.nn.adversarial.dcgan import initialize
 from lightning_gen.nn.adversarial.resnet import DiscriminatorBlock, FirstBlock, GeneratorBlock
-from lightning_gen.nn.base import LabelKind
+from lightning_gen.nn.base import LabelEmbedding, LabelKind
 from lightning_gen.nn.conv import resolution_levels
 
 CLASSES, ATTRIBUTES = LabelKind(num_classes=4), LabelKind(num_attributes=3)
@@ -124,6 +124,13 @@ def test_images_lie_between_minus_one_and_one_and_come_near_both(name):
         x = network(z)
     assert -1 <= float(x.min()) < -0.9
     assert 0.9 < float(x.max()) <= 1
+
+
+@pytest.mark.parametrize("cls", [MLPGenerator, DCGANGenerator, BiGANGenerator])
+def test_a_label_beside_z_is_as_long_as_a_one_hot_one_and_does_not_drown_z(cls):
+    generator = cls(8, SHAPE, LabelKind(num_classes=1000))
+    (embedding,) = (module for module in generator.modules() if isinstance(module, LabelEmbedding))
+    assert float(embedding(torch.arange(1000)).square().sum(1).mean()) == pytest.approx(1.0, rel=0.05)
 
 
 @pytest.mark.parametrize("kind", [CLASSES, ATTRIBUTES])

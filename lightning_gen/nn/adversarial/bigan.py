@@ -58,7 +58,7 @@ class BiGANGenerator(Generator):
         super().__init__()
         require_width(width)
         self.data_shape = tuple(data_shape)
-        self.embedding = LabelEmbedding(labels)
+        self.embedding = LabelEmbedding(labels).shortened()
         size = latent_dim + self.embedding.features
         self.first, self.second = Layer(size, width, normalized=True), Layer(width, width, size, normalized=True)
         self.last = Layer(width, math.prod(data_shape), size)

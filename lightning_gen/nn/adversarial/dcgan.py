@@ -38,7 +38,7 @@ class DCGANGenerator(Generator):
         levels, height, breadth = resolution_levels(data_shape)
         require_width(width)
         channels = [width << level for level in reversed(range(levels))]
-        self.embedding = LabelEmbedding(labels)
+        self.embedding = LabelEmbedding(labels).shortened()
         self.project = nn.Linear(latent_dim + self.embedding.features, channels[0] * height * breadth, bias=False)
         layers: list[nn.Module] = [nn.Unflatten(1, (channels[0], height, breadth)), nn.BatchNorm2d(channels[0]), nn.ReLU()]
         for before, after in zip(channels, channels[1:], strict=False):

@@ -31,6 +31,7 @@ class MLPGenerator(Generator):
     ) -> None:
         super().__init__()
         self.network = MLPDecoder(latent_dim, data_shape, labels, hidden, activation)
+        self.network.embedding.shortened()
         self.bounded = len(data_shape) == 3
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
