@@ -6,21 +6,36 @@ import hashlib
 import os
 import pathlib
 import pickle
+from types import UnionType
 from typing import Any
 
 import torch
 
 from lightning_gen import exported
-from lightning_gen.errors import UserError
-from lightning_gen.models.base import CHECKPOINT_KEY, GenerativeModel
+from lightning_gen.errors import UserError, did_you_mean
+from lightning_gen.models.base import CHECKPOINT_KEY, GenerativeModel, check_weights
 from lightning_gen.registry import build
 
 Path = str | os.PathLike[str]
 
+KINDS = ("best", "last")
+"""Of a run's checkpoints, those that can be asked for."""
+
 SMALLEST_SHARE = 0.25
 """Of the weights of the smaller model: with fewer in common, models of two classes share names. One shared encoder is about half."""
 
-REQUIRED = ("model", "data", "images_seen", "batches_seen", "device_seconds", "data_initialized", "has_ema", "seed")
+REQUIRED: dict[str, type | UnionType] = {
+    "model": dict | str,
+    "data": dict | None,
+    "images_seen": int,
+    "batches_seen": int,
+    "device_seconds": float | int,
+    "warm_start_images": int,
+    "world_size": int,
+    "data_initialized": bool,
+    "has_ema": bool,
+    "seed": int,
+}
 """What every checkpoint says of its model, besides the weights."""
 
 
@@ -41,6 +56,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     missing = [key for key in REQUIRED if key not in content[CHECKPOINT_KEY]] + ["state_dict"] * ("state_dict" not in content)
     if missing:
         raise UserError(f"checkpoint {str(path)!r}: incomplete, it lacks {', '.join(missing)}")
+    for key, kind in REQUIRED.items():
+        if not isinstance(value := content[CHECKPOINT_KEY][key], kind):
+            raise UserError(f"checkpoint {str(path)!r}: {key}: expected {getattr(kind, '__name__', kind)}, got {value!r:.100}")
     return content
 
 
@@ -65,7 +83,10 @@ def load_model(path: Path) -> GenerativeModel:
 
 def model_of(checkpoint: dict[str, Any], path: Path) -> GenerativeModel:
     """:func:`load_model` for a content that was already read from ``path``."""
-    model = build(checkpoint[CHECKPOINT_KEY]["model"], GenerativeModel, f"checkpoint {str(path)!r}")
+    try:
+        model = build(checkpoint[CHECKPOINT_KEY]["model"], GenerativeModel, f"checkpoint {str(path)!r}")
+    except (RuntimeError, MemoryError) as error:  # a network that this machine has no room for
+        raise UserError(f"checkpoint {str(path)!r}: its model cannot be built ({_first_line(error)})") from error
     model.on_load_checkpoint(checkpoint)
     model.data_spec = checkpoint[CHECKPOINT_KEY]["data"]
     model.training_seed = checkpoint[CHECKPOINT_KEY]["seed"]
@@ -138,6 +159,7 @@ def export(run_or_file: Path, folder: Path, which: str = "best", weights: str = 
         which: of a run's checkpoints, ``best`` or ``last``.
         weights: ``ema`` for the averaged ones, where there are any, or ``live``.
     """
+    check_weights(weights)
     path = find_checkpoint(run_or_file, which)
     source = {"checkpoint": path.name, "sha256": sha256(path)}
     exported.write(read_checkpoint(path), CHECKPOINT_KEY, pathlib.Path(folder), weights, source)
@@ -153,6 +175,8 @@ def sha256(path: Path) -> str:
 def find_checkpoint(run_or_file: Path, which: str = "best") -> pathlib.Path:
     """The checkpoint file that a run folder or a file name stands for: ``best`` if the run has one, otherwise ``last``; or the weights'
     file of an exported model's folder."""
+    if which not in KINDS:
+        raise UserError(f"which: unknown value {which!r}; {did_you_mean(str(which), KINDS)}")
     path = pathlib.Path(run_or_file)
     if path.is_file():
         return path

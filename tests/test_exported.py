@@ -12,6 +12,9 @@ from lightning_gen.exported import LARGEST, MODEL_FILE, WEIGHTS_FILE
 from lightning_gen.models import SNGAN, VAE
 from lightning_gen.models.base import CHECKPOINT_KEY
 
+NOTHING = object()
+"""In the place of a value: the key is not there."""
+
 MAKE = {
     "VAE": lambda: VAE([1, 8, 8], latent_dim=3, encoder={"class_path": "MLPEncoder", "hidden": [7]}, num_bits=4),
     "SNGAN": lambda: SNGAN(
@@ -99,6 +102,25 @@ def name_another_class(folder):
     (folder / MODEL_FILE).write_text(json.dumps(described))
 
 
+def describe(key, value):
+    """A change of the description."""
+
+    def change(folder):
+        described = json.loads((folder / MODEL_FILE).read_text())
+        (folder / MODEL_FILE).write_text(
+            json.dumps({name: kept for name, kept in (described | {key: value}).items() if kept is not NOTHING})
+        )
+
+    change.__name__ = f"{key}={value!r}"
+    return change
+
+
+def ask_for_more_memory_than_there_is(folder):
+    described = json.loads((folder / MODEL_FILE).read_text())
+    described["model"]["init_args"]["latent_dim"] = 10**12
+    (folder / MODEL_FILE).write_text(json.dumps(described))
+
+
 def bloat_description(folder):
     with (folder / MODEL_FILE).open("w") as file:
         file.seek(LARGEST)
@@ -113,7 +135,23 @@ def change_weights(folder):
 
 @pytest.mark.parametrize(
     "change",
-    [break_weights, break_description, remove_description, replace_description, name_another_class, bloat_description, change_weights],
+    [
+        break_weights,
+        break_description,
+        remove_description,
+        replace_description,
+        name_another_class,
+        bloat_description,
+        change_weights,
+        ask_for_more_memory_than_there_is,
+        describe("images_seen", "many"),
+        describe("has_ema", "x"),
+        describe("data", 7),
+        describe("seed", None),
+        describe("world_size", NOTHING),
+        describe("warm_start_images", NOTHING),
+    ],
+    ids=lambda change: change.__name__,
 )
 def test_a_damaged_or_forged_one_is_refused_in_one_line_that_names_it(folder, change):
     change(folder)

@@ -14,7 +14,7 @@ from lightning_gen.evaluation.scores import metric_names
 from lightning_gen.leaderboard.record import Better, Score
 from lightning_gen.metrics.accumulators import Arithmetic
 from lightning_gen.metrics.dialects import dialect
-from lightning_gen.models.base import Weights
+from lightning_gen.models.base import Weights, check_weights
 
 Headline = tuple[str, Better]
 """The score that ranks, and which way it is better."""
@@ -48,6 +48,9 @@ class Scoring:
     debiased: bool = False
 
     def __post_init__(self) -> None:
+        for key in ("metrics", "dialects"):
+            if isinstance(value := getattr(self, key), str):
+                raise UserError(f"{key}: expected a list of names, such as [{value!r}], got {value!r}")
         if self.metrics is not None:
             object.__setattr__(self, "metrics", metric_names(self.metrics))
         object.__setattr__(self, "dialects", tuple(dict.fromkeys(dialect(name).name for name in self.dialects)))
@@ -109,12 +112,6 @@ class Plan:
         """How to sample otherwise than the model's own way."""
         options = {"temperature": self.temperature, "truncation": self.truncation}
         return {name: value for name, value in options.items() if value is not None}
-
-
-def check_weights(weights: str) -> None:
-    """Refuse anything but the averaged and the live weights."""
-    if weights not in get_args(Weights):
-        raise UserError(f"weights: unknown value {weights!r}; {did_you_mean(str(weights), get_args(Weights))}")
 
 
 @dataclass

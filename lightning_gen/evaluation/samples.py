@@ -12,13 +12,12 @@ import torch
 
 from lightning_gen.checkpoint import find_checkpoint, load_model, sha256
 from lightning_gen.errors import UserError
-from lightning_gen.evaluation.plan import check_weights
 from lightning_gen.evaluation.real_images import takes_image_size
 from lightning_gen.evaluation.sources import Source, image_stream, is_model
 from lightning_gen.evaluation.standing import standing_statistics
 from lightning_gen.evaluation.streams import ImageStream, model_stream
 from lightning_gen.images import is_image
-from lightning_gen.models.base import GenerativeModel, Weights
+from lightning_gen.models.base import GenerativeModel, Weights, check_weights
 from lightning_gen.models.capabilities import SupportsSampling
 
 

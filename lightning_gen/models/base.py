@@ -15,15 +15,13 @@ from torch import Tensor, nn
 from lightning_gen.errors import UserError
 from lightning_gen.models.guard import FiniteGuard
 from lightning_gen.models.hyperparameters import notes_arguments, plain
-from lightning_gen.models.inference import Averages, default_dtype
+from lightning_gen.models.inference import Averages, Weights, check_weights, default_dtype
 from lightning_gen.nn.base import LabelKind
 from lightning_gen.noise import BLOCK, IndexedNoise, Noise, StepNoise, stable_hash
 from lightning_gen.registry import Spec, class_path
 
 Batch = tuple[Tensor, Tensor]
 """uint8 images ``(B, C, H, W)`` (or float32 vectors ``(B, D)``) and int64 labels ``(B,)`` or ``(B, A)``."""
-
-Weights = Literal["ema", "live"]
 
 CHECKPOINT_KEY = "lightning_gen"
 
@@ -257,6 +255,7 @@ class GenerativeModel(pl.LightningModule):
     @contextlib.contextmanager
     def inference(self, weights: Weights = "ema") -> Iterator[None]:
         """Evaluation mode, no gradients, no autocast, on the averaged weights when there are any; afterwards all is as before."""
+        check_weights(weights)
         modes = {module: module.training for module in self.modules()}
         live = {name: getattr(self, name) for name in self.ema} if self.ema is not None and weights == "ema" else {}
         try:

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Literal, get_args
 
 import torch
 from torch import nn
+
+from lightning_gen.errors import UserError, did_you_mean
+
+Weights = Literal["ema", "live"]
+"""Which of a model's weights: the averaged ones, where there are any, or those that training moves."""
+
+
+def check_weights(weights: str) -> None:
+    """Refuse anything but the averaged and the live weights."""
+    if weights not in get_args(Weights):
+        raise UserError(f"weights: unknown value {weights!r}; {did_you_mean(str(weights), get_args(Weights))}")
 
 
 class Averages(nn.ModuleDict):

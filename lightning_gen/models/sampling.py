@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lightning_gen.errors import UserError
-from lightning_gen.models.base import Weights
+from lightning_gen.models.inference import Weights
 from lightning_gen.noise import BLOCK, IndexedNoise, Noise, stable_hash
 
 
