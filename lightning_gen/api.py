@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import numbers
 import os
 import pathlib
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ import torch
 from lightning_gen import registry
 from lightning_gen.checkpoint import find_checkpoint, load_model
 from lightning_gen.cli import training
-from lightning_gen.cli.evaluation_job import rebuild_data
+from lightning_gen.cli.evaluation_job import data_of, rebuild_data
 from lightning_gen.cli.experiment import Experiment
 from lightning_gen.cli.fit import experiment_name, require_run_folder, resolve_configs
 from lightning_gen.configs import BASE
@@ -23,12 +24,20 @@ from lightning_gen.data.base import ImageDataModule
 from lightning_gen.errors import UserError, did_you_mean
 from lightning_gen.evaluation import Plan, Scoring
 from lightning_gen.evaluation import evaluate as score_model
+from lightning_gen.evaluation.api import available_device
 from lightning_gen.evaluation.plan import Evaluation
 from lightning_gen.leaderboard.record import ResultRecord
 from lightning_gen.leaderboard.store import load_results
 from lightning_gen.models.base import GenerativeModel
 
 Path = str | os.PathLike[str]
+
+ELSEWHERE = {
+    "config": "configurations as the first argument of train",
+    "resume": "resume(RUN)",
+    "init_from": "train(..., init_from=RUN)",
+}
+"""Options of ``fit`` that no call takes by their names, and what there is for them."""
 
 PLAN_FIELDS = {field for field in Plan.__dataclass_fields__ if field != "scoring"}
 SCORING_FIELDS = {*Scoring.__dataclass_fields__}
@@ -57,19 +66,17 @@ class Result:
         return found[-1] if found else None
 
 
-def load(run_or_checkpoint: Path, which: str = "best", *, trust: Sequence[str] = ()) -> GenerativeModel:
+def load(run_or_checkpoint: Path, which: str = "best", *, trust: str | Sequence[str] = ()) -> GenerativeModel:
     """The model of a run folder, a checkpoint or an exported folder, in evaluation mode on the CPU.
 
     Args:
         run_or_checkpoint: where it is.
         which: of a run's checkpoints, ``best`` (else the last) or ``last``.
-        trust: modules, or ``.py`` files, whose classes may be used.
+        trust: a module, or a ``.py`` file, whose classes may be used, or several.
 
     Raises:
         UserError: there is none, or it cannot be read.
     """
-    if which not in ("best", "last"):
-        raise UserError(f"which: unknown value {which!r}; {did_you_mean(which, ('best', 'last'))}")
     _trust(trust)
     return load_model(find_checkpoint(run_or_checkpoint, which))
 
@@ -102,20 +109,30 @@ def evaluate(
         name: tuple(value) if isinstance(value, list) else value for name, value in options.items() if name in SCORING_FIELDS
     }
     plan = Plan(**{name: value for name, value in options.items() if name in PLAN_FIELDS}, scoring=Scoring(**scoring))
-    path = pathlib.Path() if isinstance(model, GenerativeModel) else find_checkpoint(model)
-    model = model if isinstance(model, GenerativeModel) else load_model(path)
-    data = rebuild_data(model, path, root) if data is None else data
+    place = None if device is None else available_device(device)
+    model, data = _with_data(model, data, root)
     data.prepare_data()
-    return score_model(model if device is None else model.to(device), data, plan)
+    return score_model(model if place is None else model.to(place), data, plan)
 
 
-def build_trainer(config: str | Sequence[str], *, trust: Sequence[str] = (), **overrides: Any) -> Experiment:
+def _with_data(model: GenerativeModel | Path, data: ImageDataModule | None, root: str | None) -> tuple[GenerativeModel, ImageDataModule]:
+    """The model, and what to score it on."""
+    if data is not None and not isinstance(data, ImageDataModule):
+        raise UserError(f"data: expected a data module, such as lightning_gen.data.Digits(), got a {type(data).__name__}")
+    if isinstance(model, GenerativeModel):
+        return model, data_of(model, root, "model (without data=...)") if data is None else data
+    path = find_checkpoint(model)
+    model = load_model(path)
+    return model, rebuild_data(model, path, root) if data is None else data
+
+
+def build_trainer(config: Path | Sequence[Path], *, trust: str | Sequence[str] = (), **overrides: Any) -> Experiment:
     """What ``lightning-gen fit`` would train: an object with ``model``, ``datamodule``, ``trainer`` and ``folder``, ready for
     ``trainer.fit(model, datamodule=datamodule)``.
 
     Args:
         config: name or file of a configuration, or several, of which later ones win.
-        trust: modules, or ``.py`` files, whose classes may be used.
+        trust: a module, or a ``.py`` file, whose classes may be used, or several.
         overrides: options of ``fit``: ``wandb="off"``, ``budget={"images": 1000}``, ``**{"model.learning_rate": 0.001}``.
 
     Raises:
@@ -126,7 +143,7 @@ def build_trainer(config: str | Sequence[str], *, trust: Sequence[str] = (), **o
     return Experiment(["--config", str(BASE), *argv], name)
 
 
-def train(config: str | Sequence[str], *, init_from: Path | None = None, trust: Sequence[str] = (), **overrides: Any) -> Result:
+def train(config: Path | Sequence[Path], *, init_from: Path | None = None, trust: str | Sequence[str] = (), **overrides: Any) -> Result:
     """Train and score as ``lightning-gen fit`` does.
 
     Args:
@@ -141,7 +158,7 @@ def train(config: str | Sequence[str], *, init_from: Path | None = None, trust: 
     return _result(training.start(["--config", str(BASE), *argv], name, None if init_from is None else str(init_from)))
 
 
-def resume(run: Path, *, trust: Sequence[str] = (), **overrides: Any) -> Result:
+def resume(run: Path, *, trust: str | Sequence[str] = (), **overrides: Any) -> Result:
     """Continue a run from its own configuration and last checkpoint, and score it, as ``lightning-gen fit --resume`` does.
 
     Args:
@@ -158,8 +175,8 @@ def resume(run: Path, *, trust: Sequence[str] = (), **overrides: Any) -> Result:
     return _result(training.resume(folder, _options(overrides)))
 
 
-def _trust(modules: Sequence[str]) -> None:
-    for module in modules:
+def _trust(modules: str | Sequence[str]) -> None:
+    for module in [modules] if isinstance(modules, str) else modules:
         registry.trust(module)
 
 
@@ -169,15 +186,19 @@ def _result(folder: pathlib.Path) -> Result:
     return Result(folder, sorted(records, key=lambda record: record.time))
 
 
-def _command_line(config: str | Sequence[str], overrides: dict[str, Any]) -> tuple[list[str], str]:
+def _command_line(config: Path | Sequence[Path], overrides: dict[str, Any]) -> tuple[list[str], str]:
     """The options of ``fit``, and what the experiment is called."""
-    names = [config] if isinstance(config, str) else [*config]
-    options, files = resolve_configs([part for name in names for part in ("--config", name)])
+    names = [config] if isinstance(config, str | os.PathLike) else config
+    if not isinstance(names, Sequence) or not all(isinstance(name, str | os.PathLike) for name in names):
+        raise UserError(f"config: expected the name or file of a configuration, or a list of them, got a {type(config).__name__}")
+    options, files = resolve_configs([part for name in names for part in ("--config", os.fspath(name))])
     return options + _options(overrides), experiment_name(files)
 
 
 def _options(overrides: dict[str, Any]) -> list[str]:
-    return [f"--{key}={_as_text(value)}" for name, value in overrides.items() for key, value in _flat(name, value)]
+    for name in overrides.keys() & ELSEWHERE:
+        raise UserError(f"{name}: no option of this call; expected {ELSEWHERE[name]}")
+    return [f"--{key}={_as_text(key, value)}" for name, value in overrides.items() for key, value in _flat(name, value)]
 
 
 def _flat(name: str, value: Any) -> list[tuple[str, Any]]:
@@ -187,5 +208,20 @@ def _flat(name: str, value: Any) -> list[tuple[str, Any]]:
     return [(name, value)]
 
 
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def _as_text(name: str, value: Any) -> str:
+    """A value as a word of the command line."""
+    if isinstance(value, str | os.PathLike):
+        return os.fspath(value)
+    try:
+        return json.dumps(value, default=_plain)
+    except TypeError as error:
+        raise UserError(f"{name}: expected plain data (numbers, words, lists, dictionaries), got a {error}") from error
+
+
+def _plain(value: Any) -> int | float | str:
+    """A path, or a number of NumPy, as Python's own; TypeError with the name of any other class."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, numbers.Real):
+        return int(value) if isinstance(value, numbers.Integral) else float(value)
+    raise TypeError(type(value).__name__)

@@ -2,13 +2,16 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
 import lightning_gen as lg
 from lightning_gen.callbacks.run_folder import CONFIG_FILE
 from lightning_gen.cli import main
+from lightning_gen.configs import find_config
 from lightning_gen.errors import UserError
+from lightning_gen.models import VAE
 
 SMOKE = ["vae_digits", "overlays/smoke"]
 
@@ -67,6 +70,35 @@ def test_an_exported_run_is_loaded_by_its_folder(trained, tmp_path, capsys):
     assert json.loads((tmp_path / "vae" / "model.json").read_text())["model"]["class_path"].endswith("VAE")
 
 
+def test_what_a_resumed_run_cannot_have_is_refused(trained):
+    with pytest.raises(UserError, match=r"^init_from: no option of this call"):
+        lg.resume(trained.folder, init_from=trained.folder)
+
+
+def test_paths_and_numbers_of_numpy_are_options_too(tmp_path):
+    (tmp_path / "mine.yaml").write_text(find_config("vae_digits").read_text())
+    config = [tmp_path / "mine.yaml", "overlays/smoke"]
+    experiment = lg.build_trainer(config, runs=tmp_path / "runs", budget={"images": np.int64(64)}, model={"learning_rate": np.float32(0.5)})
+    assert experiment.folder.parent == tmp_path / "runs" / "mine"
+    assert (experiment.config["budget"]["images"], experiment.model.hparams.learning_rate) == (64, 0.5)
+
+
+def test_a_model_is_scored_without_a_look_at_files_that_happen_to_lie_here(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / CONFIG_FILE).write_text("- damaged")
+    assert lg.evaluate(trained.model, num_samples=0, likelihood_images=10).value("bits/dim") is not None
+
+
+def test_a_model_of_no_data_says_so():
+    with pytest.raises(UserError, match=r"^model \(without data=...\): does not say what it was trained on"):
+        lg.evaluate(VAE([1, 8, 8], latent_dim=2))
+
+
+def test_samples_of_weights_that_there_are_not_are_refused():
+    with pytest.raises(UserError, match=r"^weights: unknown value 'emma'; did you mean 'ema'\?"):
+        VAE([1, 8, 8], latent_dim=2).sample(1, weights="emma")
+
+
 @pytest.mark.parametrize(
     ("call", "line"),
     [
@@ -75,6 +107,17 @@ def test_an_exported_run_is_loaded_by_its_folder(trained, tmp_path, capsys):
         (lambda: lg.resume("nowhere"), r"run nowhere: not a run folder \(it has no config.yaml\)"),
         (lambda: lg.load("nowhere", "first"), "which: unknown value 'first'"),
         (lambda: lg.evaluate("nowhere", num_sample=3), r"evaluate: unknown option 'num_sample'; did you mean 'num_samples'\?"),
+        (lambda: lg.evaluate("nowhere", metrics="fid"), r"metrics: expected a list of names, such as \['fid'\], got 'fid'"),
+        (lambda: lg.evaluate("nowhere", device="gpu"), "device: 'gpu' cannot be used on this machine"),
+        (lambda: lg.evaluate("nowhere", data="Digits"), "data: expected a data module, .* got a str"),
+        (lambda: lg.export("nowhere", "out", which="first"), "which: unknown value 'first'"),
+        (lambda: lg.export("nowhere", "out", weights="emma"), r"weights: unknown value 'emma'; did you mean 'ema'\?"),
+        (lambda: lg.load("nowhere", trust="my_modules"), "--trust my_modules: cannot be imported"),
+        (lambda: lg.train({"model": "VAE"}), "config: expected the name or file of a configuration, or a list of them, got a dict"),
+        (lambda: lg.train(SMOKE, model=torch.nn.Identity()), "model: expected plain data .*, got a Identity"),
+        (lambda: lg.train(SMOKE, resume="nowhere"), r"resume: no option of this call; expected resume\(RUN\)"),
+        (lambda: lg.build_trainer(SMOKE, init_from="nowhere"), "init_from: no option of this call; expected train"),
+        (lambda: lg.resume("nowhere", config="vae_digits"), "run nowhere: not a run folder"),
     ],
 )
 def test_mistakes_are_one_line(call, line):

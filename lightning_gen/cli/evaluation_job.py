@@ -75,13 +75,23 @@ def work(fabric: Fabric, path: pathlib.Path, plan: dict[str, Any], root: str | N
 
 def rebuild_data(model: GenerativeModel, path: pathlib.Path, root: str | None = None) -> ImageDataModule:
     """The data that a checkpoint's model was trained on; only the folder comes from this machine's run folder or command line."""
+    return data_of(model, root or _root_in_config(run_of(path) / CONFIG_FILE), f"checkpoint {str(path)!r}")
+
+
+def data_of(model: GenerativeModel, root: str | None, what: str) -> ImageDataModule:
+    """The data that a model was trained on.
+
+    Args:
+        model: it says which.
+        root: their folder; None for the usual one.
+        what: how to call the model where it says nothing.
+    """
     if model.data_spec is None:
-        raise UserError(f"checkpoint {str(path)!r}: does not say what it was trained on")
-    spec: Spec = {**model.data_spec, "init_args": dict(model.data_spec["init_args"])}
-    root = root or _root_in_config(run_of(path) / CONFIG_FILE)
+        raise UserError(f"{what}: does not say what it was trained on")
+    spec: Spec = registry.as_spec(model.data_spec, f"{what}: data")
     if root is not None:
-        spec["init_args"]["root"] = root
-    return registry.build(spec, ImageDataModule, f"checkpoint {str(path)!r}: data")
+        spec["init_args"] = spec["init_args"] | {"root": root}
+    return registry.build(spec, ImageDataModule, f"{what}: data")
 
 
 def _root_in_config(file: pathlib.Path) -> str | None:
