@@ -5,12 +5,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from wandb_file import sessions
 
 import lightning_gen as lg
 from lightning_gen.callbacks.run_folder import CONFIG_FILE
 from lightning_gen.cli import main
 from lightning_gen.configs import find_config
-from lightning_gen.errors import UserError
+from lightning_gen.errors import NonFiniteLossError, UserError
 from lightning_gen.models import VAE
 
 SMOKE = ["vae_digits", "overlays/smoke"]
@@ -123,3 +124,13 @@ def test_samples_of_weights_that_there_are_not_are_refused():
 def test_mistakes_are_one_line(call, line):
     with pytest.raises(UserError, match=f"^{line}"):
         call()
+
+
+def test_a_training_that_failed_leaves_no_tracker_that_the_next_one_would_write_to(tmp_path, monkeypatch):
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    with pytest.raises(NonFiniteLossError):
+        lg.train(SMOKE, runs=tmp_path, wandb="on", model={"learning_rate": 1e30}, budget={"images": 512})
+    assert wandb.run is None
+    (folder,) = tmp_path.glob("vae_digits/*")
+    assert sessions(folder)[0][-1].exit.exit_code == NonFiniteLossError.exit_code

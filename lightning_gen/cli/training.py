@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
+import pytorch_lightning as pl
 import yaml
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
@@ -28,7 +31,7 @@ from lightning_gen.leaderboard.record import ResultRecord
 from lightning_gen.leaderboard.settings import experiment_settings
 from lightning_gen.models.capabilities import SupportsLikelihood
 from lightning_gen.reporting import describe_checkpoint
-from lightning_gen.tracking import IMAGES, METRICS_FILE
+from lightning_gen.tracking import IMAGES, METRICS_FILE, WandbTracker
 
 NAMES = 3
 """Weights that a warm start names."""
@@ -98,6 +101,33 @@ def _fit(experiment: Experiment, checkpoint: pathlib.Path | None) -> pathlib.Pat
         budget = experiment.config_init["budget"].images, experiment.datamodule.batch_size
         for line in experiment.model.recipe_warnings() + experiment.model.budget_warnings(*budget):
             print(f"recipe: {line}", file=sys.stderr)
+    with _closing(trainer):
+        folder = _train(experiment, checkpoint)
+        records = _score(experiment, folder, final) if final.enabled else []
+        log_leaderboard(trainer.loggers, records)
+        log_models(trainer.loggers, folder, records, experiment.config["wandb_artifacts"])
+    return folder
+
+
+@contextlib.contextmanager
+def _closing(trainer: pl.Trainer) -> Iterator[None]:
+    """Finish the W&B run however the block ends: a process that goes on, as a notebook does, has others to start."""
+    code = 1
+    try:
+        yield
+        code = 0
+    except UserError as error:
+        code = error.exit_code
+        raise
+    finally:
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbTracker):
+                logger.close(code)
+
+
+def _train(experiment: Experiment, checkpoint: pathlib.Path | None) -> pathlib.Path:
+    """Train to the budget, or until the run is told to stop, which is an error here; returns the run folder."""
+    trainer = experiment.trainer
     try:
         trainer.fit(experiment.model, datamodule=experiment.datamodule, ckpt_path=checkpoint, weights_only=True)
     except MisconfigurationException as error:
@@ -112,11 +142,6 @@ def _fit(experiment: Experiment, checkpoint: pathlib.Path | None) -> pathlib.Pat
         _draw_curve(experiment, folder)
     if experiment.preemption.preempted:
         raise Preempted(f"told to stop; saved at {experiment.model.images_seen} images, continue with: lightning-gen fit --resume {folder}")
-    records = _score(experiment, folder, final) if final.enabled else []
-    log_leaderboard(trainer.loggers, records)
-    log_models(trainer.loggers, folder, records, experiment.config["wandb_artifacts"])
-    for logger in trainer.loggers:
-        getattr(logger, "close", lambda: None)()
     return folder
 
 

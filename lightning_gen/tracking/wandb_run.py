@@ -6,7 +6,7 @@ import os
 import pathlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.loggers.logger import DummyExperiment, rank_zero_experiment
@@ -50,8 +50,11 @@ class WandbTracker(ImagesAxis, WandbLogger):
         scores: name of each score -> which way it is better; the run's summary keeps the best ``eval/<name>`` and ``full/<name>``.
         mode: ``online`` (offline when the server does not answer) or ``offline``; ``disabled`` once neither was possible.
         project: the W&B project; ``WANDB_PROJECT`` or ``lightning-gen`` by default.
-        tags: of a new run; one that is continued keeps its group, and the tags that it has by now.
+        tags: of a new run; one that is continued keeps its group, and the name and the tags that it has by now.
     """
+
+    _latest: ClassVar[Any] = None
+    """The run that this class started last in this process."""
 
     def __init__(
         self,
@@ -68,7 +71,7 @@ class WandbTracker(ImagesAxis, WandbLogger):
         self.told: set[tuple[str, type]] = set()
         known = self._known_run_id()
         super().__init__(
-            name=os.environ.get("WANDB_NAME", self.run_folder.name),
+            name=os.environ.get("WANDB_NAME", self.run_folder.name if known is None else None),
             save_dir=str(self.run_folder),
             id=known,
             project=project or os.environ.get("WANDB_PROJECT", "lightning-gen"),
@@ -84,11 +87,14 @@ class WandbTracker(ImagesAxis, WandbLogger):
         if self._experiment is None:
             import wandb
 
-            if wandb.run is not None:
+            unclosed = wandb.run if wandb.run is not None and wandb.run is WandbTracker._latest else None
+            if wandb.run is not None and unclosed is None:
                 self.mode = "disabled" if wandb.run.disabled else "offline" if wandb.run.offline else "online"
             elif getattr(self, "_attach_id", None) is None:
+                if unclosed is not None:  # of another training in this process: a cell that failed, or a trainer that was used by hand
+                    unclosed.finish()
                 self._experiment = self._start(self.mode)
-            run = super().experiment  # joins a run that a sweep or another process started
+            run = super().experiment  # joins a run that somebody else started
             self._define_metrics(run)
         return self._experiment
 
@@ -146,11 +152,11 @@ class WandbTracker(ImagesAxis, WandbLogger):
 
     @rank_zero_only
     @harmless("the run may be incomplete")
-    def close(self) -> None:
-        """Finish the W&B run; without this it is finished when the process ends, and another run in this process would join it."""
+    def close(self, exit_code: int = 0) -> None:
+        """Finish the W&B run, as failed unless ``exit_code`` is 0; else the end of the process does, or the next run in it."""
         run, self._experiment = self._experiment, None
         if run is not None:
-            run.finish()
+            run.finish(exit_code=exit_code)
             if self.mode == "online":
                 shutil.rmtree(self._models, ignore_errors=True)  # sent by now
 
@@ -168,6 +174,7 @@ class WandbTracker(ImagesAxis, WandbLogger):
             if instead is not None:
                 return self._start(instead)
             run = DummyExperiment()
+        WandbTracker._latest = run
         self.mode = mode
         if mode != "disabled":
             self._remember(run)

@@ -98,7 +98,7 @@ def test_an_online_run_leaves_its_address_and_no_second_copy_of_its_models(envir
         sent.append((artifact.name, artifact.type, artifact.metadata, aliases, [*artifact.manifest.entries]))
 
     quiet = {name: lambda *args, **kwargs: None for name in ("define_metric", "log")}
-    finish = lambda: sent.append((tmp_path / "wandb" / "models" / "best-1" / "weights").read_text())  # noqa: E731
+    finish = lambda exit_code: sent.append((tmp_path / "wandb" / "models" / "best-1" / "weights").read_text())  # noqa: E731
     run = types.SimpleNamespace(id="abc", url="https://wandb.ai/me/p/runs/abc", log_artifact=log_artifact, finish=finish, **quiet)
     environment.setattr("wandb.init", lambda **kwargs: run)
     tracker = WandbTracker(tmp_path, {}, {}, "online")
@@ -117,6 +117,26 @@ def test_group_and_tags_of_the_environment_come_first(environment, tmp_path):
     tracker.close()
     (run,) = [record.run for record in sessions(tmp_path)[0] if record.HasField("run")]
     assert (run.run_group, [*run.tags]) == ("sweep", ["mine", "best"])
+
+
+def test_a_run_that_nobody_closed_takes_no_rows_of_the_next_one(environment, tmp_path):
+    first, second = (WandbTracker(tmp_path / name, {}, {}, "offline") for name in ("first", "second"))
+    first.log_metrics({IMAGES: 1})
+    second.log_metrics({IMAGES: 2})
+    second.close(exit_code=3)
+    (one,), (two,) = sessions(tmp_path / "first"), sessions(tmp_path / "second")
+    assert [[row[IMAGES] for row in history(records)] for records in (one, two)] == [[1], [2]]
+    assert [records[-1].exit.exit_code for records in (one, two)] == [0, 3]
+
+
+def test_a_run_that_somebody_else_started_is_joined(environment, tmp_path):
+    import wandb
+
+    run = wandb.init(mode="offline", dir=str(tmp_path), settings=wandb.Settings(silent=True))
+    tracker = WandbTracker(tmp_path / "run", {}, {}, "offline")
+    tracker.log_metrics({IMAGES: 1})
+    assert tracker.experiment is run
+    tracker.close()
 
 
 # What an offline run records
@@ -200,6 +220,7 @@ def test_a_new_run_gets_its_group_and_tags_and_a_continued_one_keeps_them(offlin
     """What somebody changed on the page is not overwritten by a session that goes on."""
     runs = [record.run for records in offline[1] for record in records if record.HasField("run")]
     assert [(run.run_group, [*run.tags]) for run in runs] == [("scale_tiny", ["toys", "Scale", "t" * 64]), ("", [])]
+    assert [run.display_name for run in runs] == ["first", ""]
 
 
 def test_a_table_is_kept_with_its_numbers_at_its_images_seen(offline):
