@@ -1,25 +1,48 @@
-"""Every member of a sweep is read by the parser of ``fit`` before the first one starts."""
+"""Every member of a sweep is read by the parser of ``fit``, and its parts are built, before the first one starts."""
 
 from __future__ import annotations
 
 import json
 import pathlib
+from typing import Any
 
 from lightning_gen import registry
 from lightning_gen.cli.experiment import Experiment
 from lightning_gen.cli.fit import read_options
+from lightning_gen.cli.launch import refuse_settings
 from lightning_gen.cli.output import quiet
-from lightning_gen.cli.sweep_grid import Grid
+from lightning_gen.cli.sweep_grid import SEED, Grid
 from lightning_gen.cli.sweep_member import Member, folder_name, label
 from lightning_gen.configs import BASE
 from lightning_gen.errors import UserError
 
 
-class ExperimentReader(Experiment):
-    """An experiment that is only read: nothing is built from it."""
+class ExperimentCheck(Experiment):
+    """Finds out whether experiments can be built, one after the other: building the parser takes longer than reading.
+
+    Args:
+        words: the options of the first one, with every ``--config`` already a path.
+    """
+
+    def __init__(self, words: list[str]) -> None:
+        self._built: set[str] = set()
+        super().__init__(words, "sweep")
+
+    def check(self, words: list[str]) -> None:
+        """The same for another one."""
+        self.parse_arguments(self.parser, words)
+        self.instantiate_classes()
 
     def instantiate_classes(self) -> None:
-        """Nothing: what a constructor refuses is its member's own failure."""
+        """Build data, model and callbacks, unless that was done for another seed."""
+        content = json.dumps({**self.plain_config(), SEED: None}, default=str)
+        if content not in self._built:
+            super().instantiate_classes()
+            self._built.add(content)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Any:
+        """No trainer, which takes hold of devices: only what it would be refused for."""
+        refuse_settings(self.model, self.config_init["trainer"])
 
 
 def checked_members(grid: Grid, folder: pathlib.Path) -> list[Member]:
@@ -29,7 +52,7 @@ def checked_members(grid: Grid, folder: pathlib.Path) -> list[Member]:
         UserError: ``fit`` would refuse one of them, or two are the same training.
     """
     quiet()
-    reader: ExperimentReader | None = None
+    checker: ExperimentCheck | None = None
     known: dict[str, str] = {}
     members = []
     for options, values in grid.members():
@@ -39,15 +62,24 @@ def checked_members(grid: Grid, folder: pathlib.Path) -> list[Member]:
             for module in own.trust:
                 registry.trust(module)
             words = ["--config", str(BASE), *rest]
-            if reader is None:  # building the parser takes longer than reading
-                reader = ExperimentReader(words, "sweep")
+            if checker is None:
+                checker = ExperimentCheck(words)
             else:
-                reader.parse_arguments(reader.parser, words)
+                checker.check(words)
         except UserError as error:
             raise UserError(f"{grid.path}: {error} (member {name})") from error
-        content = json.dumps(reader.plain_config(), sort_keys=True, default=str) + str(own.init_from)
+        except SystemExit as end:  # --help, --print_config
+            raise UserError(f"{grid.path}: member {name}: expected options of a training, got one that prints something and ends") from end
+        content = json.dumps(checker.plain_config(), sort_keys=True, default=str) + str(own.init_from)
         if content in known:
             raise UserError(f"{grid.path}: members {known[content]} and {name} are the same training; expected different ones")
         known[content] = name
-        members.append(Member(tuple(options), values, folder / folder_name(options, values)))
+        members.append(Member(tuple(options), values, _own_folder(folder, folder_name(options, values))))
     return members
+
+
+def _own_folder(folder: pathlib.Path, name: str) -> pathlib.Path:
+    """A member's folder, under the name that it got when the grid had other values: the hash at the end tells what is trained."""
+    digest = name.rpartition("-")[2]
+    found = [path for path in (folder / digest, *sorted(folder.glob(f"*-{digest}"))) if path.is_dir()]
+    return found[0] if found else folder / name

@@ -7,6 +7,7 @@ import hashlib
 import json
 import pathlib
 import re
+import shlex
 import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -73,6 +74,15 @@ class Member:
             return ["fit", "--runs", str(self.folder), *self.options]
         trust = [word for module in read_options([*self.options])[0].trust for word in ("--trust", module)]
         return ["fit", "--resume", str(run), *trust]
+
+    def note(self, command: Sequence[str]) -> int:
+        """Begin a session's part of the log with its command; returns where its output will start, in bytes."""
+        try:
+            with self.log.open("ab") as log:
+                log.write(f"$ lightning-gen {shlex.join(command)}\n".encode())
+                return log.tell()
+        except OSError as error:
+            raise UserError(f"{self.log}: cannot be written ({error.strerror})") from error
 
     def run(self) -> pathlib.Path | None:
         """The newest run that has a whole checkpoint, from which it can be continued."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import shlex
 import signal
 import subprocess
 import sys
@@ -15,9 +14,9 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import IO, Literal, Protocol
 
-from lightning_gen.cli.sweep_member import Member
+from lightning_gen.cli.sweep_member import Member, Outcome
 from lightning_gen.cli.sweep_places import Place, keep_to
-from lightning_gen.errors import Preempted
+from lightning_gen.errors import Preempted, UserError
 from lightning_gen.leaderboard.text import printable
 
 LAUNCHER = (sys.executable, "-m", "lightning_gen.cli.sweep_process")
@@ -151,10 +150,8 @@ class Runner:
     def _start(self, row: Row, lock: IO[bytes]) -> None:
         place = self._free.pop(0)
         command = row.member.command()
+        offset = row.member.note(command)
         with row.member.log.open("ab") as log:
-            log.write(f"$ lightning-gen {shlex.join(command)}\n".encode())
-            log.flush()
-            offset = log.tell()
             # In a session of its own: the terminal's Ctrl-C is for the sweep, which tells its members.
             process = subprocess.Popen(
                 [*self._launcher, *command],
@@ -186,16 +183,14 @@ class Runner:
         self._free.append(session.place)
         session.process.communicate()  # closes its input, which tells processes that it has left behind
         row = session.row
-        if code == 0:
-            row.member.keep("finished", row.seconds)
-            self._turn(row, "finished", row.member.headline())
-        elif self._stopping or code == Preempted.exit_code:
-            row.member.keep("stopped", row.seconds)
-            self._turn(row, "stopped")
-        else:
-            error = complaint(row.member.log, session.offset, code)
-            row.member.keep("failed", row.seconds, error)
-            self._turn(row, "failed", error)
+        stopped = self._stopping or code == Preempted.exit_code
+        outcome: Outcome = "finished" if code == 0 else "stopped" if stopped else "failed"
+        error = complaint(row.member.log, session.offset, code) if outcome == "failed" else ""
+        try:
+            row.member.keep(outcome, row.seconds, error)
+        except UserError as problem:  # a full disk: the other members have to be looked after all the same
+            outcome, error = "stopped" if stopped else "failed", str(problem)
+        self._turn(row, outcome, row.member.headline() if outcome == "finished" else error)
         session.lock.close()
 
     def _stop(self) -> None:
@@ -247,8 +242,11 @@ def complaint(log: pathlib.Path, offset: int, code: int) -> str:
 
 
 def _tail(log: pathlib.Path, offset: int) -> list[str]:
-    with log.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(offset, size - TAIL_BYTES))
-        text = file.read().decode(errors="replace")
+    try:
+        with log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(offset, size - TAIL_BYTES))
+            text = file.read().decode(errors="replace")
+    except FileNotFoundError:  # somebody has removed the folder of a member that runs
+        return []
     return [line for line in map(printable, text.splitlines()) if line.strip()]

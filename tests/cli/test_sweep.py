@@ -16,11 +16,14 @@ from fake_sweep import hear_signals, members
 from rich.console import Console
 
 from lightning_gen.cli import sweep_job
+from lightning_gen.cli.sweep_check import checked_members
 from lightning_gen.cli.sweep_display import SweepDisplay, summary, table
+from lightning_gen.cli.sweep_grid import read_grid
 from lightning_gen.cli.sweep_report import report
 from lightning_gen.cli.sweep_runner import Row, Runner
 from lightning_gen.configs import SWEEPS, find_sweep
 from lightning_gen.errors import Preempted
+from lightning_gen.models import VAE
 
 GRID = "parameters: {config: vae_digits, model.latent_dim: [4, 8], seed_everything: [0, 1]}\n"
 
@@ -48,6 +51,28 @@ def test_a_dry_run_prints_commands_that_fit_reads_and_leaves_nothing(execute, gr
     assert execute(*first.split()[1:], "--print_config").code == 0
 
 
+def test_members_that_differ_by_their_seed_alone_are_built_once(grid, tmp_path, monkeypatch):
+    built = []
+    monkeypatch.setattr(VAE, "build_decoder", lambda model, *parts, build=VAE.build_decoder: built.append(model) or build(model, *parts))
+    checked_members(read_grid(tmp_path / grid()), tmp_path)
+    assert len(built) == 2
+
+
+def folders(outcome):
+    """The members' folders in what a dry run prints."""
+    return [pathlib.Path(line.split()[3]) for line in outcome.out.splitlines()]
+
+
+def test_a_member_keeps_its_folder_when_the_grid_grows_from_one_value_to_several_and_back(execute, grid):
+    name = grid("parameters: {config: vae_digits, model.latent_dim: 4}\n")
+    (alone,) = folders(execute("sweep", name, "--seeds", "0", "--dry_run"))
+    alone.mkdir(parents=True)
+    first, second = folders(execute("sweep", name, "--seeds", "0,1", "--dry_run"))
+    assert first == alone
+    second.mkdir()
+    assert folders(execute("sweep", name, "--seeds", "1", "--dry_run")) == [second]
+
+
 @pytest.mark.parametrize("name", ["beta_vae_digits", "sweeps/beta_vae_digits", str(SWEEPS / "beta_vae_digits.yaml")])
 def test_a_shipped_grid_is_found_by_its_name(name):
     assert find_sweep(name) == SWEEPS / "beta_vae_digits.yaml"
@@ -64,6 +89,14 @@ def test_a_shipped_grid_is_found_by_its_name(name):
         ("parameters: {config: vae_digits, model.likelihood: [Gaussian, Gaussian]}", ["Gaussian occurs 2 times"]),
         ("parameters: {config: vae_digits, model.learning_rate: ['1e-3', 0.001]}", ["are the same training"]),
         ("- config", ["expected a mapping"]),
+        ("parameters: {config: vae_digits, model.latent_dim: [4, 0]}", ["model.latent_dim: expected at least 1, got 0 (member"]),
+        ("parameters: {config: vae_digits, data.batch_size: [0, 8]}", ["data.batch_size: expected an integer of at least 1, got 0"]),
+        ("parameters: {config: dcgan_digits, trainer.precision: [16-mixed, 32-true]}", ["one scaler cannot serve two optimisers"]),
+        (
+            "parameters: {config: vae_digits}\ncommand: [fit, '${args}', --model.latent_dim, '0']",
+            ["model.latent_dim", "(member the only member)"],
+        ),
+        ("parameters: {config: vae_digits}\ncommand: [fit, '${args}', --print_config]", ["options of a training, got one that prints"]),
     ],
 )
 def test_a_bad_member_is_one_line_before_anything_starts(refused, grid, tmp_path, text, words):

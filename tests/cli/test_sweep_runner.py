@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -253,6 +254,38 @@ def test_a_member_that_is_killed_alone_is_a_failure_that_says_so(tmp_path):
     assert process.returncode == 1
     assert outcomes(found) == ["failed", "finished"]
     assert "killed by SIGKILL" in err
+
+
+def test_a_state_that_cannot_be_written_is_its_members_failure_and_stops_no_other(tmp_path):
+    options = ["steps=20", "steps=60"]
+    found = members(tmp_path, options)
+    process = start(tmp_path, *options)
+    wait_until(lambda: len(steps(found[0])) > 3)
+    (found[0].folder / "member.json").mkdir()  # as a full disk does
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert f"{found[0].folder / 'member.json'}: cannot be written" in err
+    assert found[1].state().outcome == "finished"
+    assert steps(found[1]) == [*range(1, 61)]
+
+
+def test_a_log_that_cannot_be_written_is_named(tmp_path):
+    (member,) = members(tmp_path, ["steps=1"])
+    member.log.mkdir(parents=True)
+    with pytest.raises(UserError, match=r"log\.txt: cannot be written \(Is a directory\)"):
+        member.note(["fit"])
+
+
+def test_a_member_whose_folder_is_removed_while_it_runs_stops_no_other(tmp_path):
+    options = ["steps=1500", "steps=60"]
+    found = members(tmp_path, options)
+    process = start(tmp_path, *options)
+    wait_until(lambda: len(steps(found[0])) > 3)
+    while found[0].folder.exists():  # it makes files meanwhile
+        shutil.rmtree(found[0].folder, ignore_errors=True)
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert outcomes(found) == ["failed", "finished"]
 
 
 def test_two_sweeps_of_one_folder_share_the_work(tmp_path):
