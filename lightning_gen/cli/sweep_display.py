@@ -79,13 +79,18 @@ def table(rows: Sequence[Row], height: int) -> Table:
     names = list(rows[0].member.values)
     shape = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, expand=True)
     for name in names or ["member"]:
-        shape.add_column(Text(printable(name)), no_wrap=True, overflow="ellipsis")
+        shape.add_column(_shortened(printable(name)))
     shape.add_column("status", no_wrap=True)
     shape.add_column("time", justify="right", no_wrap=True)
-    shape.add_column("", ratio=1, no_wrap=True, overflow="ellipsis")
+    shape.add_column("", ratio=1)
     for index in sorted(shown):
         row = rows[index]
-        values = [Text(printable(value)) for value in row.member.values.values()] or [Text(row.member.label)]
+        values = [_shortened(printable(value)) for value in row.member.values.values()] or [_shortened(row.member.label)]
         seconds = clock(row.seconds) if row.seconds else ""
-        shape.add_row(*values, Text(row.status, style=STYLES[row.status]), seconds, Text(row.text))
+        shape.add_row(*values, Text(row.status, style=STYLES[row.status]), seconds, _shortened(row.text))
     return shape
+
+
+def _shortened(words: str) -> Text:
+    """What gives way in a narrow terminal, so that status and time do not: the table takes it for text that wraps."""
+    return Text(words, no_wrap=True, overflow="ellipsis")

@@ -144,7 +144,7 @@ def rows(tmp_path):
 
 
 def shown(content, **options):
-    console = Console(file=io.StringIO(), width=100, **options)
+    console = Console(file=io.StringIO(), **({"width": 100} | options))
     console.print(content)
     return console.file.getvalue()
 
@@ -159,6 +159,16 @@ def test_where_there_is_little_room_the_running_come_first(rows):
     text = shown(table(rows, 2))
     assert "running" in text
     assert "failed" not in text
+
+
+@pytest.mark.parametrize("width", [36, 50])
+def test_in_a_narrow_terminal_status_and_time_are_whole_and_each_member_has_one_line(rows, width):
+    for row in rows:
+        row.member.values["model.decoder"] = "[1, 2, 3, 4, 5, 6, 7, 8]"
+    lines = shown(table(rows, 50), width=width).splitlines()
+    assert len(lines) == 2 + len(rows)
+    assert [row.status for row, line in zip(rows, lines[2:], strict=True) if row.status in line] == [row.status for row in rows]
+    assert "1:01" in lines[2]
 
 
 def test_a_summary_counts(rows):
