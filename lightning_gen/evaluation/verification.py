@@ -25,6 +25,9 @@ LIKELIHOOD_TOLERANCE = 1e-4
 SAMPLE_TOLERANCE = 1e-3
 """Likewise of a score of samples; where that is more, its standard error counts, since discrete samples may flip on another device."""
 
+ERROR_FACTOR = 2.0
+"""How many times an uncertainty may be another; a few flipped samples move the jackknife's more than its score."""
+
 METRICS = {kind: metric for metric, kind in KINDS.values()} | {"AuthPct": "authpct", "diversity": "diversity"}
 """Kind of score -> the metric that gives it."""
 
@@ -38,7 +41,7 @@ class Check:
         claimed: as the record says.
         verified: what came out here; None where the question could not be asked again.
         tolerance: how far apart they may be; None likewise.
-        problem: why it could not be asked again.
+        problem: why it could not be asked again, or what is claimed of the score beside its value and is not so.
     """
 
     name: str
@@ -49,18 +52,24 @@ class Check:
 
     @property
     def holds(self) -> bool:
-        """Whether the claim is within tolerance."""
+        """Whether the claim is within tolerance, and all that is said of it so."""
+        return self.problem is None and self._is_within
+
+    @property
+    def _is_within(self) -> bool:
         if self.verified is None or self.tolerance is None:
             return False
         same = self.verified == self.claimed or (math.isnan(self.verified) and math.isnan(self.claimed))
-        return same or abs(self.verified - self.claimed) <= self.tolerance
+        # An infinite tolerance, or a score that is infinite itself, would let any claim pass.
+        return same or (math.isfinite(self.tolerance) and abs(self.verified - self.claimed) <= self.tolerance)
 
     def in_words(self) -> str:
         """``FD(digits-cnn): claimed 12.3, verified 13.2, NOT within tolerance (0.94)``."""
         if self.verified is None or self.tolerance is None:
             return f"{self.name}: claimed {self.claimed:.6g}, NOT verified: {self.problem}"
-        words = f"{'' if self.holds else 'NOT '}within tolerance ({self.tolerance:.2g})"
-        return f"{self.name}: claimed {self.claimed:.6g}, verified {self.verified:.6g}, {words}"
+        words = f"{'' if self._is_within else 'NOT '}within tolerance ({self.tolerance:.2g})"
+        misstated = "" if self.problem is None else f", NOT so: {self.problem}"
+        return f"{self.name}: claimed {self.claimed:.6g}, verified {self.verified:.6g}, {words}{misstated}"
 
 
 def checkpoint_of(record: ResultRecord, file: Path) -> Path:
@@ -163,7 +172,27 @@ def _check(claimed: Score, verified: Score | None) -> Check:
     # The error of the verified score: a claim may state any.
     error = verified.uncertainty if "extractor" in verified.protocol or "against" in verified.protocol else None
     share = SAMPLE_TOLERANCE if error is not None else LIKELIHOOD_TOLERANCE
-    return Check(claimed.name, claimed.value, verified.value, max(share * abs(verified.value), error or 0.0))
+    tolerance = max(share * abs(verified.value), error or 0.0)
+    return Check(claimed.name, claimed.value, verified.value, tolerance, _misstated(claimed, verified))
+
+
+def _misstated(claimed: Score, verified: Score) -> str | None:
+    """What a record says of a score beside its value and is not so: by it the leaderboard ranks, shows a bound as exact, and compares."""
+    for key in ("better", "kind", "uncertainty_kind"):
+        ours, theirs = getattr(verified, key), getattr(claimed, key)
+        if ours != theirs:
+            return f"{key}: {ours or 'none'} here, not {theirs or 'none'}"
+    if not _is_near(claimed.uncertainty, verified.uncertainty):
+        ours, theirs = ("none" if error is None else f"{error:.2g}" for error in (verified.uncertainty, claimed.uncertainty))
+        return f"uncertainty: {ours} here, not {theirs}"
+    return None
+
+
+def _is_near(claimed: float | None, verified: float | None) -> bool:
+    """Whether two uncertainties, whose kinds are the same, agree."""
+    if claimed is None or verified is None or claimed == verified:
+        return claimed == verified
+    return verified / ERROR_FACTOR <= claimed <= verified * ERROR_FACTOR
 
 
 def _unlike(claimed: dict[str, Any], verified: dict[str, Any]) -> str:
@@ -175,8 +204,12 @@ def contradictions(record: ResultRecord, model: GenerativeModel) -> list[str]:
     """What a record says of its model and the checkpoint says otherwise."""
     facts = {
         "model.class_path": (record.model.class_path, class_path(type(model))),
+        "model.name": (record.model.name, type(model).__name__),
+        "model.family": (record.model.family, model.family),
         "model.hyperparameters": (record.model.hyperparameters, model.hyperparameters),
         "cost.images_seen": (record.cost.images_seen, model.images_seen),
+        "cost.warm_start_images": (record.cost.warm_start_images, model.warm_start_images),
+        "cost.world_size": (record.cost.world_size, model.training_world_size),
         "cost.parameters": (record.cost.parameters, sum(parameter.numel() for parameter in model.trained_parameters())),
         "training_seed": (record.training_seed, model.training_seed),
     }

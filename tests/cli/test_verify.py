@@ -1,13 +1,15 @@
 """``lightning-gen verify``: a true record holds, a false one does not, and what was forged, moved away or lies outside is named."""
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
 from cli_runs import cut_in_half
 
+from lightning_gen.checkpoint import load_model
 from lightning_gen.errors import UserError
-from lightning_gen.evaluation.verification import check, plan_of
+from lightning_gen.evaluation.verification import check, contradictions, plan_of
 from lightning_gen.leaderboard.record import read, write
 
 OPTIONS = ("--num_samples", "64", "--likelihood_images", "64", "--likelihood_samples", "2", "--metrics", "fid,is,kid", "--seed", "3")
@@ -128,3 +130,43 @@ def test_the_tolerance_is_the_verified_error_and_narrow_for_likelihoods(vae_run)
         assert check([near], [score])[0].holds
         assert not check([far], [score])[0].holds
     assert not check([replace(record.scores[0], name="other")], record.scores)[0].holds
+
+
+@pytest.mark.parametrize(
+    ("forged", "words"),
+    [
+        ({"kind": "exact"}, "kind: k-sample bound here, not exact"),
+        ({"better": "higher"}, "better: lower here, not higher"),
+        ({"uncertainty": 1e-9}, "not 1e-09"),
+        ({"uncertainty": 1e9}, "not 1e+09"),
+        ({"uncertainty": None}, "not none"),
+        ({"uncertainty": math.nan}, "not nan"),
+        ({"uncertainty": None, "uncertainty_kind": None}, "uncertainty_kind: standard error over images here, not none"),
+    ],
+)
+def test_what_is_said_of_a_true_value_has_to_be_so_too(vae_run, forged, words):
+    """A bound that calls itself exact, or an error so small that every comparison is won."""
+    record = read(next((vae_run / "results").glob("*-best-*.result.json")))
+    (score,) = [replace(score, kind="k-sample bound") for score in record.scores if score.name == "bits/dim"]
+    (outcome,) = check([replace(score, **forged)], [score])
+    assert not outcome.holds
+    assert words in outcome.in_words()
+    assert check([replace(score, uncertainty=1.5 * score.uncertainty)], [score])[0].holds
+
+
+@pytest.mark.parametrize("infinite", [{"value": math.inf}, {"uncertainty": math.inf}])
+def test_nothing_infinite_makes_a_claim_hold(vae_run, infinite):
+    record = read(next((vae_run / "results").glob("*-best-*.result.json")))
+    score = replace(next(score for score in record.scores if score.name == "FD(digits-cnn)"), **infinite)
+    assert not check([replace(score, value=5.0)], [score])[0].holds
+    assert check([score], [score])[0].holds
+
+
+def test_what_the_checkpoint_knows_of_its_training_is_not_taken_from_the_record(vae_run):
+    record = read(next((vae_run / "results").glob("*-best-*.result.json")))
+    model = load_model(vae_run / "checkpoints" / "best.ckpt")
+    assert contradictions(record, model) == []
+    cost = replace(record.cost, warm_start_images=7, world_size=8)
+    forged = replace(record, model=replace(record.model, name="BigGAN", family="gan"), cost=cost)
+    said = [line.partition(":")[0] for line in contradictions(forged, model)]
+    assert said == ["model.name", "model.family", "cost.warm_start_images", "cost.world_size"]
