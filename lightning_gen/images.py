@@ -8,6 +8,7 @@ black or white, and :func:`to_levels` finds l again. Models work on one of three
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Protocol
 
 import torch
@@ -115,9 +116,13 @@ def make_grid(images: Tensor, num_columns: int | None = None, padding: int = 1, 
     return grid
 
 
-def save_png(picture: Tensor, path: str) -> None:
-    """Write one uint8 picture ``(1 or 3, H, W)`` as a PNG file."""
+def save_png(picture: Tensor, path: str, texts: Mapping[str, str] | None = None) -> None:
+    """Write one uint8 picture ``(1 or 3, H, W)`` as a PNG file, with what the file says of itself: keyword -> text."""
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
     pixels = picture.cpu().permute(1, 2, 0).numpy()
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(path, format="PNG")
+    told = PngInfo()
+    for keyword, text in (texts or {}).items():
+        told.add_text(keyword, text)
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(path, format="PNG", pnginfo=told)

@@ -72,6 +72,8 @@ class IndexedNoise(Noise):
     def __init__(self, seed: int, indices: Sequence[int], device: torch.device | str = "cpu") -> None:
         super().__init__(device)
         self.seed = seed
+        self.drawn: dict[tuple[str, str], tuple[int, ...]] = {}
+        """Kind and name of every draw so far -> its shape."""
         # Python's integers: NumPy's would overflow in the counter, and every block would draw the first one's numbers.
         self.indices = indices if isinstance(indices, range) else [int(index) for index in indices]
 
@@ -79,9 +81,11 @@ class IndexedNoise(Noise):
         return len(self.indices)
 
     def normal(self, name: str, shape: Sequence[int]) -> Tensor:
+        self.drawn["normal", name] = tuple(shape)
         return self._draw(name, shape, normals)
 
     def uniform(self, name: str, shape: Sequence[int]) -> Tensor:
+        self.drawn["uniform", name] = tuple(shape)
         return self._draw(name, shape, lambda stream, count: torch.from_numpy(stream.random(count, dtype=np.float32)))
 
     def _draw(self, name: str, shape: Sequence[int], draw: Callable[[np.random.Generator, int], Tensor]) -> Tensor:

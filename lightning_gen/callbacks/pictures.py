@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pathlib
 from typing import Any
@@ -14,6 +15,7 @@ from lightning_gen.callbacks.every import EveryImages
 from lightning_gen.distributed import say
 from lightning_gen.errors import UserError
 from lightning_gen.images import is_image, make_grid, save_png
+from lightning_gen.leaderboard.sheet import KEY, SheetNoise
 from lightning_gen.models.base import GenerativeModel
 from lightning_gen.models.capabilities import capabilities_of
 
@@ -57,6 +59,10 @@ class PictureCallback(EveryImages):
         """Name and picture of all that is drawn: one, unless a subclass has more."""
         return {self.picture_name: self.draw(trainer, model)}
 
+    def texts(self, model: GenerativeModel) -> dict[str, str]:
+        """What the files of the pictures that were just drawn say of themselves."""
+        return {}
+
     def find_obstacle(self, trainer: pl.Trainer, model: GenerativeModel) -> str | None:
         """Why this model cannot be drawn; None when it can."""
         if self.capability in capabilities_of(model):
@@ -84,13 +90,14 @@ class PictureCallback(EveryImages):
             return
         with model.inference("ema"):
             pictures = self.pictures(trainer, model)
+            texts = self.texts(model)
         folder = pathlib.Path(trainer.default_root_dir) / "pictures"
         folder.mkdir(parents=True, exist_ok=True)
         for name, picture in pictures.items():
             # Ten digits, so that names sort by progress.
             path = folder / f"{name}_{model.images_seen:010d}.png"
             partial = path.with_name(f".{path.name}.partial")
-            save_png(picture, os.fspath(partial))
+            save_png(picture, os.fspath(partial), texts)
             partial.replace(path)
             for logger in trainer.loggers:
                 if hasattr(logger, "log_media"):
@@ -120,10 +127,30 @@ class SampleGrid(PictureCallback):
         if not is_image(model.data_shape):
             points = model.sample(self.num_images * POINTS_PER_IMAGE, seed=self.seed)
             return plot_vectors(points, points if model.last_batch is None else model.last_batch[0])
-        if not (model.conditional and model.num_classes):
-            return make_grid(model.sample(self.num_images, seed=self.seed))
-        labels, columns = class_rows(model.trained_classes, self.num_images)
+        labels, columns = self._layout(model)
+        if labels is None:
+            return make_grid(model.sample(self.num_images, seed=self.seed), num_columns=columns)
         return make_grid(model.sample(len(labels), seed=self.seed, labels=labels.to(model.device)), num_columns=columns)
+
+    def _layout(self, model: GenerativeModel) -> tuple[Tensor | None, int]:
+        """The labels of a grid, None where the model chooses its own or takes none, and its number of columns."""
+        if model.conditional and model.num_classes:
+            return class_rows(model.trained_classes, self.num_images)
+        return None, math.ceil(math.sqrt(self.num_images))
+
+    def texts(self, model: GenerativeModel) -> dict[str, str]:
+        """The noise, so that two sheets can be told to be of the same; nothing of a model that does not keep what it drew."""
+        draws = getattr(model, "sample_draws", None)
+        if not draws:
+            return {}
+        labels, columns = self._layout(model) if is_image(model.data_shape) else (None, None)
+        told = SheetNoise(
+            seed=self.seed,
+            draws=[f"{kind} {name} ({' x '.join(map(str, shape))})" for (kind, name), shape in draws.items()],
+            columns=columns,
+            labels=None if labels is None else labels.tolist(),
+        )
+        return {KEY: told.as_text()}
 
 
 class ReconstructionGrid(PictureCallback):

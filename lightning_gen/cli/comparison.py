@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 
 from lightning_gen.leaderboard.compare import Found, compare_named
-from lightning_gen.leaderboard.significance import LEVEL
+from lightning_gen.leaderboard.significance import BRACKETS
 from lightning_gen.leaderboard.text import printable
 
 
@@ -19,7 +19,7 @@ def show_comparison(a: str, b: str, found: Found, as_json: bool) -> int:
     _print([f"A: {', '.join(comparison.a)}", f"B: {', '.join(comparison.b)}"])
     _print(verdict.in_words() for verdict in comparison.verdicts)
     _print(comparison.notes)
-    print(f"In brackets the {LEVEL:.0%} interval of the difference A - B.")
+    print(BRACKETS)
     return 0
 
 

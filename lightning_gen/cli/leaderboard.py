@@ -140,10 +140,9 @@ def _print_tables(options: argparse.Namespace, tables: list[Table]) -> None:
 def _write_page(tables: list[Table], found: Iterable[tuple[Path, ResultRecord]], out: str) -> None:
     # YAML and rich are needed here only.
     from lightning_gen.leaderboard.page.build import write_page
-    from lightning_gen.leaderboard.page.run_files import run_folder_of
 
-    folders = {id(record): folder for path, record in found if (folder := run_folder_of(path)) is not None}
-    print(printable(f"page: {write_page(tables, folders, Path(out))}"))
+    files = {id(record): path for path, record in found}
+    print(printable(f"page: {write_page(tables, files, Path(out))}"))
 
 
 def _print_skipped(skipped: Skipped) -> None:

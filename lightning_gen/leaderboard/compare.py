@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,16 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from lightning_gen.errors import UserError, did_you_mean
-from lightning_gen.leaderboard.per_image import read_values
 from lightning_gen.leaderboard.record import ResultRecord, read
 from lightning_gen.leaderboard.schema import to_json
 from lightning_gen.leaderboard.seeds import recipe
-from lightning_gen.leaderboard.significance import LEVEL, Verdict, compare, compare_seeds, unit_of
+from lightning_gen.leaderboard.significance import LEVEL, Verdict
 from lightning_gen.leaderboard.store import find_results
-from lightning_gen.leaderboard.table import Cell, Column, Row, column_of, headline_of, rows_of
-
-SAME_UNIT = 1e-6
-"""How far apart, as a share, the units of two scores may be that are means of the log-probabilities beside them."""
+from lightning_gen.leaderboard.table import Row, rows_of
+from lightning_gen.leaderboard.verdicts import compare_sides, kept_values
 
 Found = Sequence[tuple[Path, ResultRecord]]
 """Records with the files that they were read from."""
@@ -56,19 +52,17 @@ def compare_named(a: str, b: str, found: Found) -> Comparison:
         UserError: a name stands for nothing or for several things, or the two have no score in common.
     """
     records = dict(found) | dict(_on_disk(a, b))
-    sides = [_rows_named(option, name, records) for option, name in (("A", a), ("B", b))]
+    sides = _rows_named("A", a, records), _rows_named("B", b, records)
     if (len(sides[0]) > 1) != (len(sides[1]) > 1):
         numbers = " and ".join(f"{name!r} has {len(rows)}" for name, rows in zip((a, b), sides, strict=True))
         raise UserError(f"--compare: expected several training seeds of both, or single runs; {numbers}")
     names = [[row.record.run_name for row in rows] for rows in sides]
     folders = {id(record): path.parent for path, record in records.items()}
-    common = set.intersection(*(row.columns for rows in sides for row in rows))
-    notes: list[str] = []
-    verdicts = [_verdict(column, sides, folders, notes) for column in _in_order(common, sides[0][0])]
-    notes += _not_compared(common, sides)
+    single = [*sides[0], *sides[1]] if len(sides[0]) == 1 else []
+    verdicts, notes = compare_sides(*sides, kept_values(single, folders))
     if not verdicts:
         raise UserError(f"--compare: {a!r} and {b!r} have no score under one protocol ({'; '.join(notes) or 'no name in common'})")
-    return Comparison(names[0], names[1], verdicts, notes)
+    return Comparison(names[0], names[1], [*verdicts.values()], notes)
 
 
 def _is_path(name: str) -> bool:
@@ -108,53 +102,3 @@ def _seeds(option: str, name: str, rows: list[Row]) -> list[Row]:
     if len({recipe(row, None) for row in rows}) > 1:
         raise UserError(f"--compare: {option}: the runs of {name!r} differ by more than their training seed; name one run")
     return [*{row.record.training_seed: row for row in sorted(rows, key=lambda row: row.record.time)}.values()]
-
-
-def _in_order(columns: set[Column], row: Row) -> list[Column]:
-    headline = column_of(headline_of(row.record))
-    return sorted(columns, key=lambda column: (column != headline, column))
-
-
-def _verdict(column: Column, sides: list[list[Row]], folders: Mapping[int, Path], notes: list[str]) -> Verdict:
-    a, b = [[row.cell(column) for row in rows] for rows in sides]
-    kinds = [_kind(cells[0]) for cells in (a, b)]
-    if kinds[0] != kinds[1]:
-        notes.append(f"{column.name}: A's is {kinds[0]}, B's {kinds[1]}; a bound is compared, not what it bounds")
-    if len(a) > 1:
-        return compare_seeds([cell.score for cell in a], [cell.score for cell in b])
-    return compare(a[0].score, b[0].score, *_log_probs(a[0], b[0], folders, notes))
-
-
-def _kind(cell: Cell) -> str:
-    """What a likelihood is, in words; exact for every other score too."""
-    kind, samples = cell.score.kind, cell.record.answer.likelihood_samples
-    if kind in (None, "exact"):
-        return "exact"
-    return f"a {kind} (k={samples})" if kind == "k-sample bound" else f"a {kind}"
-
-
-def _log_probs(a: Cell, b: Cell, folders: Mapping[int, Path], notes: list[str]) -> tuple[Sequence[float] | None, Sequence[float] | None]:
-    """The log-probabilities of both cells' images; none where the recorded means are not theirs."""
-    of_a, of_b = (_values(cell, folders.get(id(cell.record)), notes) for cell in (a, b))
-    if of_a and of_b and not math.isclose(unit_of(a.score, of_a), unit_of(b.score, of_b), rel_tol=SAME_UNIT):
-        notes.append(f"{a.score.name}: a value is not the mean of its images' log-probabilities; compared by the recorded uncertainties")
-        return None, None
-    return of_a, of_b
-
-
-def _values(cell: Cell, folder: Path | None, notes: list[str]) -> Sequence[float] | None:
-    """The log-probabilities of a cell's images where they were kept; a note where their file is not what it should be."""
-    if folder is None:
-        return None
-    try:
-        return read_values(cell.score, folder)
-    except UserError as error:
-        notes.append(f"{cell.score.name}: {error}; compared by the recorded uncertainties")
-        return None
-
-
-def _not_compared(common: set[Column], sides: list[list[Row]]) -> list[str]:
-    """Scores that both sides have, under other protocols."""
-    names = [{column.name for row in rows for column in row.columns} for rows in sides]
-    lost = sorted((names[0] & names[1]) - {column.name for column in common})
-    return [f"{name}: not compared, the protocols differ" for name in lost]

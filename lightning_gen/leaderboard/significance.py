@@ -27,6 +27,9 @@ comparisons in any of them."""
 RESAMPLES = 5000
 """Of the bootstrap: 25 of them lie beyond each end of the interval."""
 
+BRACKETS = f"In brackets the {LEVEL:.0%} interval of the difference A - B."
+"""What stands below verdicts in words."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -50,12 +53,37 @@ class Verdict:
 
     def in_words(self) -> str:
         """``bits/dim: A is better, 1.896 against 1.916: -0.0200 [-0.0251, -0.0148] (paired bootstrap over 400 images)``."""
-        answer = "cannot tell" if self.better is None else f"{self.better} is better"
-        values = f"{self.score}: {answer}, {self.a:.4g} against {self.b:.4g}"
+        values = f"{self.score}: {self.answer}, {self.a:.4g} against {self.b:.4g}"
+        return f"{values}: {self.difference} ({self.method})" if self.difference else f"{values} ({self.method})"
+
+    @property
+    def answer(self) -> str:
+        """``A is better``, ``B is better`` or ``cannot tell``."""
+        return "cannot tell" if self.better is None else f"{self.better} is better"
+
+    @property
+    def difference(self) -> str:
+        """``-0.0200 [-0.0251, -0.0148]``; empty where nothing says how far the values are off."""
         if self.interval is None:
-            return f"{values} ({self.method})"
+            return ""
         low, high = self.interval
-        return f"{values}: {self.a - self.b:+.3g} [{low:+.3g}, {high:+.3g}] ({self.method})"
+        return f"{self.a - self.b:+.3g} [{low:+.3g}, {high:+.3g}]"
+
+
+class Resampled(NamedTuple):
+    """A likelihood under the bootstrap.
+
+    Args:
+        images: how many it is the mean of.
+        unit: what a mean loss in nats is multiplied by to give the score.
+        mean: loss of the images, in the unit of the score.
+        means: likewise of :data:`RESAMPLES` draws of as many images.
+    """
+
+    images: int
+    unit: float
+    mean: float
+    means: np.ndarray
 
 
 class Error(NamedTuple):
@@ -78,8 +106,19 @@ def compare(a: Score, b: Score, log_probs_a: Sequence[float] | None = None, log_
     if (a.name, a.fingerprint) != (b.name, b.fingerprint):
         raise UserError(f"{a.name}: not the same question ({', '.join(_unlike(a.protocol, b.protocol)) or b.name})")
     if log_probs_a is not None and log_probs_b is not None and len(log_probs_a) == len(log_probs_b) > 1:
-        interval = _paired(a, b, log_probs_a, log_probs_b)
-        return _verdict(a, a.value, b.value, interval, f"paired bootstrap over {len(log_probs_a)} images")
+        return compare_resampled(a, b, *resample([a, b], [log_probs_a, log_probs_b]))
+    return compare_resampled(a, b)
+
+
+def compare_resampled(a: Score, b: Score, resampled_a: Resampled | None = None, resampled_b: Resampled | None = None) -> Verdict:
+    """As :func:`compare`, of scores that are known to answer one question.
+
+    Args:
+        a, b: the scores.
+        resampled_a, resampled_b: their bootstraps, from one call of :func:`resample`, where they are likelihoods of as many images.
+    """
+    if resampled_a is not None and resampled_b is not None and resampled_a.images == resampled_b.images > 1:
+        return _verdict(a, a.value, b.value, _paired(resampled_a, resampled_b), f"paired bootstrap over {resampled_a.images} images")
     errors = _standard_error(a), _standard_error(b)
     if errors[0] is None or errors[1] is None:
         return _verdict(a, a.value, b.value, None, "no uncertainty was recorded")
@@ -143,18 +182,41 @@ def _quantile(freedom: float) -> float:
     return float(stdtrit(freedom, (1 + LEVEL) / 2))
 
 
-def _paired(a: Score, b: Score, log_probs_a: Sequence[float], log_probs_b: Sequence[float]) -> tuple[float, float] | None:
-    """The interval of the mean difference over images, in the unit of the scores."""
+def _paired(a: Resampled, b: Resampled) -> tuple[float, float] | None:
+    """The interval of the mean difference over images, in the unit of the scores; None where one is not a finite number."""
     import numpy as np
 
-    if not np.isfinite([*log_probs_a, *log_probs_b, a.value, b.value]).all():
+    mean, differences = a.mean - b.mean, a.means - b.means
+    if not (math.isfinite(mean) and np.isfinite(differences).all()):
         return None
-    losses = unit_of(b, log_probs_b) * np.asarray(log_probs_b) - unit_of(a, log_probs_a) * np.asarray(log_probs_a)
-    low, high = np.quantile(bootstrap_means(losses), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(differences, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     # The bootstrap of a few images is too narrow: by their standard deviation's n for n - 1, and by the normal quantile for Student's.
-    count, mean = len(losses), float(losses.mean())
-    wider = math.sqrt(count / (count - 1)) * _quantile(count - 1) / _quantile(math.inf)
+    wider = math.sqrt(a.images / (a.images - 1)) * _quantile(a.images - 1) / _quantile(math.inf)
     return mean + wider * (float(low) - mean), mean + wider * (float(high) - mean)
+
+
+def resample(scores: Sequence[Score], log_probs: Sequence[Sequence[float]]) -> list[Resampled]:
+    """The bootstraps of likelihoods of as many images each, in which an image is drawn as often for one as for another.
+
+    Their differences are those of a paired bootstrap, and each is drawn once, however many it is compared with.
+
+    Args:
+        scores: the likelihoods.
+        log_probs: of each image, nats, behind every score.
+    """
+    import numpy as np
+
+    units = [unit_of(score, values) for score, values in zip(scores, log_probs, strict=True)]
+    with np.errstate(invalid="ignore", over="ignore"):
+        losses = [-unit * np.asarray(values, dtype=np.float64) for unit, values in zip(units, log_probs, strict=True)]
+        # Equal losses are one column: a product of matrices may round two equal ones differently, and they are to be equal.
+        places: dict[bytes, int] = {}
+        columns = [places.setdefault(values.tobytes(), len(places)) for values in losses]
+        means = bootstrap_means(np.stack([np.frombuffer(content) for content in places], axis=1))
+        return [
+            Resampled(len(values), unit, float(values.mean()), means[:, column])
+            for values, unit, column in zip(losses, units, columns, strict=True)
+        ]
 
 
 def unit_of(score: Score, log_probs: Sequence[float]) -> float:
@@ -164,10 +226,20 @@ def unit_of(score: Score, log_probs: Sequence[float]) -> float:
 
 
 def bootstrap_means(values: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Means of :data:`RESAMPLES` samples with replacement, each of as many images; the same for the same seed."""
+    """Means of :data:`RESAMPLES` samples with replacement, each of as many images; the same for the same seed.
+
+    Args:
+        values: of each image ``(N,)``, or of each image in several columns ``(N, K)``, which are drawn together.
+        seed: of the draws.
+    """
     import numpy as np
 
     generator = np.random.default_rng(seed)
-    block = max(1, 2**22 // len(values))
-    counts = [min(block, RESAMPLES - start) for start in range(0, RESAMPLES, block)]
-    return np.concatenate([values[generator.integers(len(values), size=(count, len(values)))].mean(axis=1) for count in counts])
+    block = max(1, 2**21 // len(values))
+    means = []
+    for start in range(0, RESAMPLES, block):
+        drawn = generator.integers(len(values), size=(min(block, RESAMPLES - start), len(values)))
+        drawn += np.arange(len(drawn))[:, None] * len(values)
+        counts = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.float64)
+        means.append(counts @ values / len(values))
+    return np.concatenate(means)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import torch
 from torch import Tensor
 
@@ -12,6 +15,9 @@ from lightning_gen.noise import BLOCK, IndexedNoise, Noise, stable_hash
 
 class SamplesFromNoise:
     """Adds ``sample`` to a model that implements ``sample_images``: block by block, with noise keyed by the global sample index."""
+
+    sample_draws: Mapping[tuple[str, str], tuple[int, ...]] = MappingProxyType({})
+    """Kind and name of every draw that the last samples were made of -> its shape."""
 
     def sample_images(self, noise: Noise, *, labels: Tensor | None = None) -> Tensor:
         """One image per item of ``noise``: uint8 ``(B, C, H, W)``, or float32 ``(B, D)`` for vectors."""
@@ -48,7 +54,9 @@ class SamplesFromNoise:
         noise = IndexedNoise(stable_hash(seed, "sampling"), indices, self.device)
         if labels is None and self.conditional:
             labels = self.default_labels(indices)
-        return self.sample_images(noise, labels=None if labels is None else labels.to(self.device))
+        images = self.sample_images(noise, labels=None if labels is None else labels.to(self.device))
+        self.sample_draws = noise.drawn
+        return images
 
     def default_labels(self, indices: range) -> Tensor:
         """Labels of samples when nobody names any: the trained classes in turn by index, hence balanced; attributes all absent."""

@@ -9,7 +9,6 @@ from dataclasses import replace
 import yaml
 
 from lightning_gen.leaderboard.page.build import page_data, write_page
-from lightning_gen.leaderboard.page.run_files import run_folder_of
 from lightning_gen.leaderboard.record import ResultRecord, write
 from lightning_gen.leaderboard.store import find_results
 from lightning_gen.leaderboard.table import leaderboard
@@ -95,8 +94,7 @@ def named(record: ResultRecord, name: str, value: float, **fields: object) -> Re
 
 def _found(folder: pathlib.Path):
     found, _ = find_results([folder])
-    folders = {id(record): run for path, record in found if (run := run_folder_of(path)) is not None}
-    return leaderboard(record for _, record in found), folders
+    return leaderboard(record for _, record in found), {id(record): path for path, record in found}
 
 
 def page_of(folder: pathlib.Path, out: pathlib.Path) -> dict:

@@ -16,13 +16,14 @@ from typing import Any
 from lightning_gen.files import complete
 from lightning_gen.leaderboard.config_diff import Settings, read_settings
 from lightning_gen.leaderboard.page.rows import row_data
-from lightning_gen.leaderboard.page.run_files import file_within
+from lightning_gen.leaderboard.page.run_files import file_within, run_folder_of
+from lightning_gen.leaderboard.page.verdicts import verdict_data
 from lightning_gen.leaderboard.render import USUAL, captions, label_of, published_grid
 from lightning_gen.leaderboard.seeds import seed_groups, spread
 from lightning_gen.leaderboard.table import Column, Row, Table
 from lightning_gen.leaderboard.text import number, printable
 
-SCRIPTS = ("dom.js", "plots.js", "table.js", "details.js", "page.js")
+SCRIPTS = ("dom.js", "plots.js", "table.js", "sheets.js", "verdicts.js", "details.js", "page.js")
 """In the order in which they build on each other."""
 
 PAGE = "index.html"
@@ -34,38 +35,45 @@ MOST_SCORES = 4
 """Columns of scores that a table begins with; its menu has the others."""
 
 
-def write_page(tables: Sequence[Table], folders: Mapping[int, Path], out: Path) -> Path:
+def write_page(tables: Sequence[Table], files: Mapping[int, Path], out: Path) -> Path:
     """Write the page and return its path.
 
     Args:
         tables: of the leaderboard.
-        folders: ``id`` of a record -> folder of its run.
+        files: ``id`` of a record -> the file that it was read from.
         out: the folder for ``index.html``, or a file that ends in ``.html``.
 
     Raises:
         UserError: it cannot be written.
     """
     path = out if out.suffix.lower() in (".html", ".htm") else out / PAGE
-    text = render_page(page_data(tables, folders, path.parent))
+    text = render_page(page_data(tables, files, path.parent))
     with complete(path) as partial:
         partial.write_text(text, encoding="utf-8")
     return path
 
 
-def page_data(tables: Sequence[Table], folders: Mapping[int, Path], out: Path) -> dict[str, Any]:
+def page_data(tables: Sequence[Table], files: Mapping[int, Path], out: Path) -> dict[str, Any]:
     """What the page shows, as strict JSON data; every row once, however many tables it stands in."""
     rows = list({id(row): row for table in tables for _, row in table.rows}.values())
     places = {id(row): place for place, row in enumerate(rows)}
     columns = {column: place for place, column in enumerate(sorted({column for row in rows for column in row.columns}))}
-    run_folders = {id(row): folders.get(id(row.record)) for row in rows}
-    settings = {key: found for key, folder in run_folders.items() if (found := _settings(folder)) is not None}
-    data = [row_data(row, run_folders[id(row)], settings.get(id(row)), columns, out) for row in rows]
-    for group in seed_groups(rows, settings):
-        told = _spreads(group, columns)
+    row_files = {id(row): files.get(id(row.record)) for row in rows}
+    settings = {key: found for key, file in row_files.items() if (found := _settings(file)) is not None}
+    data = [row_data(row, row_files[id(row)], settings.get(id(row)), columns, out) for row in rows]
+    recipes = seed_groups(rows, settings)
+    for number_of_recipe, group in enumerate(recipes):
+        told = {"seeds": _spreads(group, columns), "recipe": number_of_recipe}
         for row in group:
-            data[places[id(row)]]["seeds"] = told
-    shared = _shared_settings(data)
-    return _printable({"tables": [_table_data(table, columns, places) for table in tables], "rows": data, "settings": shared})
+            data[places[id(row)]].update(told)
+    return _printable(
+        {
+            "tables": [_table_data(table, columns, places) for table in tables],
+            "rows": data,
+            "settings": _shared_settings(data),
+            "verdicts": verdict_data(tables, rows, recipes, columns, files),
+        }
+    )
 
 
 def _spreads(group: Sequence[Row], columns: Mapping[Column, int]) -> dict[int, dict[str, Any]]:
@@ -107,7 +115,8 @@ def _hash(content: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
 
 
-def _settings(folder: Path | None) -> Settings | None:
+def _settings(file: Path | None) -> Settings | None:
+    folder = None if file is None else run_folder_of(file)
     path = None if folder is None else file_within(folder, "config.yaml")
     return None if path is None else read_settings(path)
 

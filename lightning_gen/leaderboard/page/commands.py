@@ -12,6 +12,14 @@ from lightning_gen.leaderboard.text import printable
 
 OPTIONS = ("model.init_args.", "data.init_args.", "budget.", "ema.", "samples.", "trainer.", "seed_everything", "training_noise")
 
+COMPARE = "lightning-gen leaderboard --compare"
+"""Before two words of :func:`file_word`."""
+
+
+def file_word(file: Path | None) -> str | None:
+    """A file as a word of a command; None where there is none."""
+    return None if file is None else shlex.quote(printable(file))
+
 
 def training_commands(record: ResultRecord, folder: Path | None, differences: Sequence[Difference] | None) -> list[str]:
     """How to train the run again: from its own configuration, and from the shipped one of its name where flags can say the difference.

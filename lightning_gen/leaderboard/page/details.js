@@ -17,21 +17,6 @@ const section = (title, ...children) => el("section", {}, el("h3", {}, title), c
 const settingsOf = (row) => Object.fromEntries(row.settings || []);
 const commands = (lines, otherwise) => (lines.length ? lines.map(copyable) : el("p", { class: "quiet" }, otherwise));
 
-// The small copy is in the page; the sheet itself takes its place where the run folder can be reached.
-function sheetFigure(row, title = "Samples") {
-  if (!row.sheet) return el("figure", {}, el("figcaption", {}, title), el("div", { class: "nothing" }, "no sample sheet beside the record"));
-  const { small, link, images, same } = row.sheet;
-  const picture = el("img", { src: small, alt: `samples of ${row.run}`, class: "sheet" });
-  if (link) {
-    const full = new Image();
-    full.onload = () => { picture.src = link; };
-    full.src = link;
-  }
-  const when = same ? `at ${images} images` : `at ${images} images, the nearest to the checkpoint`;
-  const caption = [`${title} ${when}`, settingsOf(row)["samples.seed"] ? `, noise of seed ${settingsOf(row)["samples.seed"]}` : ""].join("");
-  return el("figure", {}, el("figcaption", {}, caption), link ? el("a", { href: link, target: "_blank", rel: "noopener" }, picture) : picture);
-}
-
 function curveFigure(ids, id) {
   const name = columnName(id);
   const found = ids.map((row, number) => ({ row, number, curve: DATA.rows[row].curves[name] })).filter(({ curve }) => curve);
@@ -101,7 +86,7 @@ function settingsTable(ids) {
 }
 
 function renderCompare() {
-  const ids = state.chosen;
+  const ids = [...state.chosen].sort((a, b) => a - b);
   const close = el("button", { type: "button", class: "plain", onclick: () => $("compare").close() }, "Close");
   const ranked = scoreIds(ids).filter((id) => ids.some((row) => DATA.rows[row].curves[columnName(id)]));
   const names = [...new Map(ranked.map((id) => [columnName(id), id])).values()];
@@ -114,7 +99,9 @@ function renderCompare() {
   $("compare").replaceChildren(
     el("header", {}, el("h2", {}, "Side by side"), close),
     el("div", { class: "sheets" }, sheets),
+    el("p", { class: "noise" }, noiseWords(ids.map((id) => DATA.rows[id]))),
     section("Scores", scoreTable(ids)),
+    verdictSection(ids),
     section("Against images seen", names.length ? [legend(ids.map((id) => `${nameOf(DATA.rows[id])}, ${DATA.rows[id].run}`)), el("div", { class: "plots" }, names.map((id) => curveFigure(ids, id)))] : el("p", { class: "quiet" }, "No curve: fewer than two points.")),
     section("Configurations, where they differ", settingsTable(ids)),
   );

@@ -151,10 +151,10 @@ function curvePlot(curves, yName, marks = []) {
   return canvas(`${yName} against images seen`, axes(x, y, "images seen", yName), lines, rings);
 }
 
-function legend(names) {
-  return el("div", { class: "legend" }, names.map((name, number) => {
-    const swatch = el("i");
-    swatch.style.background = ink(number);
-    return el("span", {}, swatch, name);
-  }));
+function swatch(number) {
+  const patch = el("i");
+  patch.style.background = ink(number);
+  return patch;
 }
+
+const legend = (names) => el("div", { class: "legend" }, names.map((name, number) => el("span", {}, swatch(number), name)));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Mapping
@@ -11,11 +12,13 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from lightning_gen.leaderboard.config_diff import LENGTH, Difference, Settings, differences, shipped_settings
-from lightning_gen.leaderboard.page.commands import evaluation_command, training_commands
+from lightning_gen.leaderboard.page.commands import evaluation_command, file_word, training_commands
 from lightning_gen.leaderboard.page.curves import curves_of
-from lightning_gen.leaderboard.page.run_files import file_within, sample_sheet, thumbnail
+from lightning_gen.leaderboard.page.run_files import file_within, run_folder_of, sample_sheet, thumbnail
 from lightning_gen.leaderboard.record import ResultRecord
 from lightning_gen.leaderboard.render import answer_words, score_text
+from lightning_gen.leaderboard.schema import canonical
+from lightning_gen.leaderboard.sheet import SheetNoise, noise_of_sheet
 from lightning_gen.leaderboard.table import Cell, Column, Row
 from lightning_gen.leaderboard.text import count, number
 
@@ -23,17 +26,18 @@ Sortable = tuple[float | None, str]
 """What a cell is sorted by, and what it shows."""
 
 
-def row_data(row: Row, folder: Path | None, settings: Settings | None, columns: Mapping[Column, int], out: Path) -> dict[str, Any]:
+def row_data(row: Row, file: Path | None, settings: Settings | None, columns: Mapping[Column, int], out: Path) -> dict[str, Any]:
     """Everything that the page shows of a row, as strict JSON data.
 
     Args:
         row: of the leaderboard.
-        folder: of the run; None where it is not on this machine.
+        file: of its record; None where it is not on this machine.
         settings: of the run's configuration; None where it has none.
         columns: column -> its number on the page.
         out: folder of the page.
     """
     record = row.record
+    folder = None if file is None else run_folder_of(file)
     config_differences = _differences(record, settings)
     return {
         "model": record.model.name,
@@ -47,6 +51,8 @@ def row_data(row: Row, folder: Path | None, settings: Settings | None, columns: 
         "collapsed": _collapsed(row),
         "scores": {kind: {columns[column]: _score(cell) for column, cell in cells.items()} for kind, cells in row.cells.items()},
         "seeds": {},
+        "recipe": None,
+        "file": file_word(file),
         "superseded": row.superseded,
         "sheet": None if folder is None else _sheet(folder, record.cost.images_seen, out),
         "curves": curves_of(None if folder is None else file_within(folder, "metrics.csv"), row),
@@ -135,4 +141,13 @@ def _sheet(folder: Path, images_seen: int, out: Path) -> dict[str, Any] | None:
     small = None if sheet is None else thumbnail(sheet[0])
     if sheet is None or small is None:
         return None
-    return {"small": small, "link": relative_address(sheet[0], out), "images": count(sheet[1]), "same": sheet[1] == images_seen}
+    when = {"images": count(sheet[1]), "same": sheet[1] == images_seen}
+    return {"small": small, "link": relative_address(sheet[0], out), **when, "noise": _noise(noise_of_sheet(sheet[0]))}
+
+
+def _noise(noise: SheetNoise | None) -> dict[str, Any] | None:
+    """Labels as a short hash: two sheets have the same ones or not."""
+    if noise is None:
+        return None
+    labels = None if noise.labels is None else hashlib.sha256(canonical(noise.labels).encode()).hexdigest()[:8]
+    return {"seed": noise.seed, "draws": noise.draws, "columns": noise.columns, "labels": labels}
