@@ -12,6 +12,11 @@ def printable(text: object) -> str:
     return "".join(letter for letter in spaced if not unicodedata.category(letter).startswith("C"))
 
 
+def as_typeset(text: str) -> str:
+    """``<=`` and ``>=``, which every terminal has, as a page writes them."""
+    return text.replace("<=", "≤").replace(">=", "≥")
+
+
 def number(value: float) -> str:
     """Four significant digits; one decimal from a thousand, a power of ten from a thousand million on."""
     if not math.isfinite(value):

@@ -15,6 +15,7 @@ from lightning_gen.callbacks.every import EveryImages
 from lightning_gen.callbacks.pictures import ReconstructionGrid, SampleGrid, class_rows, plot_vectors
 from lightning_gen.errors import UserError
 from lightning_gen.images import from_unit, make_grid, to_unit
+from lightning_gen.leaderboard.sheet import SheetNoise, noise_of_sheet
 from lightning_gen.models.base import GenerativeModel
 from lightning_gen.models.sampling import SamplesFromNoise
 
@@ -179,6 +180,23 @@ def test_a_conditional_model_has_one_class_in_each_row(tmp_path):
     assert tiles.shape[:2] == (4, 5)
     for label in range(4):
         assert torch.equal(tiles[label].unique(), from_unit(torch.tensor([label / 4])))
+
+
+def test_a_sheet_says_which_noise_it_was_drawn_from(tmp_path):
+    fit(tmp_path / "a", [SampleGrid(1000, num_images=9, seed=3), ReconstructionGrid(1000)])
+    file = tmp_path / "a" / "pictures" / "samples_0000000040.png"
+    assert noise_of_sheet(file) == SheetNoise(seed=3, draws=["normal z (16)"], columns=3, labels=None)
+    assert noise_of_sheet(file.with_name("reconstructions_0000000040.png")) is None
+    fit(tmp_path / "b", [SampleGrid(1000, num_images=8)], Tiny([1, 32, 32], num_classes=2, conditional=True))
+    told = noise_of_sheet(tmp_path / "b" / "pictures" / "samples_0000000040.png")
+    assert told == SheetNoise(seed=0, draws=["normal z (1024)"], columns=4, labels=[0] * 4 + [1] * 4)
+
+
+def test_a_plot_of_vectors_has_no_columns_and_a_model_that_keeps_no_draws_is_silent(tmp_path):
+    fit(tmp_path / "a", [SampleGrid(1000, num_images=2)], Tiny([3]))
+    told = noise_of_sheet(tmp_path / "a" / "pictures" / "samples_0000000040.png")
+    assert told == SheetNoise(seed=0, draws=["normal z (3)"], columns=None, labels=None)
+    assert SampleGrid(8).texts(Tiny([1, 4, 4])) == {}
 
 
 @pytest.mark.parametrize("num_classes", [1, 10, 100, 1000])

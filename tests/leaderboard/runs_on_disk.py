@@ -7,9 +7,12 @@ import zlib
 from dataclasses import replace
 
 import yaml
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from lightning_gen.leaderboard.page.build import page_data, write_page
 from lightning_gen.leaderboard.record import ResultRecord, write
+from lightning_gen.leaderboard.sheet import KEY, SheetNoise
 from lightning_gen.leaderboard.store import find_results
 from lightning_gen.leaderboard.table import leaderboard
 
@@ -61,6 +64,13 @@ def png(size: int = 8) -> bytes:
     lines = zlib.compress(b"".join(b"\0" + b"\x80" * size for _ in range(size)))
     header = struct.pack(">IIBBBBB", size, size, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", lines) + chunk(b"IEND", b"")
+
+
+def noisy_sheet(path: pathlib.Path, **noise: object) -> None:
+    """Write a sheet that says what noise it was drawn from: by default ``normal z (16)`` of seed 0, in two columns."""
+    told = PngInfo()
+    told.add_text(KEY, SheetNoise(**{"seed": 0, "draws": ["normal z (16)"], "columns": 2, "labels": None} | noise).as_text())
+    Image.new("RGB", (8, 8)).save(path, format="PNG", pnginfo=told)
 
 
 def make_run(folder: pathlib.Path, *records: ResultRecord, config: dict | None = CONFIG) -> pathlib.Path:

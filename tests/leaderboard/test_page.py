@@ -8,7 +8,7 @@ import shlex
 from dataclasses import replace
 
 import pytest
-from runs_on_disk import CONFIG, make_run, named, page_file, page_of, png, with_setting
+from runs_on_disk import CONFIG, make_run, named, noisy_sheet, page_file, page_of, png, with_setting
 
 from lightning_gen.errors import UserError
 from lightning_gen.leaderboard.page.curves import MOST_POINTS, thinned
@@ -194,6 +194,16 @@ def test_a_damaged_sheet_is_no_sheet(tmp_path, example, content):
     (folder / "pictures" / "samples_0000100000.png").write_bytes(content)
     sheet = only_row(tmp_path)["sheet"]
     assert sheet is None or sheet["small"].startswith("data:image/webp")
+
+
+def test_a_sheet_that_says_its_noise_says_it_on_the_page(tmp_path, example):
+    folder = make_run(tmp_path / "a", example)
+    assert only_row(tmp_path)["sheet"]["noise"] is None
+    noisy_sheet(folder / "pictures" / "samples_0000100000.png", seed=7, labels=[1, 2])
+    noise = only_row(tmp_path)["sheet"]["noise"]
+    assert (noise["seed"], noise["draws"], noise["columns"]) == (7, ["normal z (16)"], 2)
+    noisy_sheet(folder / "pictures" / "samples_0000100000.png", seed=7, labels=[2, 1])
+    assert only_row(tmp_path)["sheet"]["noise"]["labels"] != noise["labels"]
 
 
 def test_a_large_picture_becomes_small(tmp_path):

@@ -5,7 +5,10 @@ import time
 from dataclasses import replace
 
 import pytest
-from runs_on_disk import make_run, named, page_file, with_setting
+from runs_on_disk import make_run, named, noisy_sheet, page_file, with_setting
+
+from lightning_gen.leaderboard.compare import compare_named
+from lightning_gen.leaderboard.store import find_results
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install -e '.[browser]'")
 from selenium.webdriver.common.by import By  # noqa: E402
@@ -17,6 +20,8 @@ pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="there is no c
 
 SCRIPT = "<script>alert(1)</script>"
 RESULTS = 1000
+BUILD_SECONDS = 12.0
+"""Of processor time in which the page of that many results is to be written; it takes a third of it on an idle machine."""
 SECONDS = 1.0
 """In which the page of that many results is to be there, in processor time of the page's thread: a test's machine may be busy."""
 
@@ -137,6 +142,95 @@ def test_two_or_three_runs_stand_side_by_side(page):
     assert page.find_element(By.CSS_SELECTOR, "#board > tbody > tr:nth-child(4) input").get_property("disabled")
 
 
+def test_verdicts_are_those_of_the_command(page, tmp_path):
+    for number in (3, 1):
+        click(page, f"#board > tbody > tr:nth-child({number}) input")
+    click(page, "#open-compare")
+    found, _ = find_results([tmp_path / "runs"])
+    a, b = (next(str(path) for path, record in found if record.run_name == name) for name in (SCRIPT, "flow run"))
+    asked = compare_named(a, b, found).verdicts
+    shown = [
+        tuple(cell.get_attribute("textContent") for cell in line.find_elements(By.CSS_SELECTOR, "th, td"))
+        for line in page.find_elements(By.CSS_SELECTOR, ".verdict tbody tr")
+    ]
+    assert shown == [(verdict.score, verdict.answer, verdict.difference, verdict.method) for verdict in asked]
+    assert shown[0][1] == "A is better"
+    sides = page.find_element(By.CSS_SELECTOR, ".verdict .legend").get_attribute("textContent")
+    assert sides == f"A: VAE, {SCRIPT}B: MAF, flow run"
+
+
+def test_three_runs_are_compared_two_by_two(page):
+    for number in (1, 2, 3):
+        click(page, f"#board > tbody > tr:nth-child({number}) input")
+    click(page, "#open-compare")
+    assert len(page.find_elements(By.CSS_SELECTOR, ".verdict")) == 3
+
+
+def test_of_a_pair_that_the_page_does_not_hold_the_command_is_given(browser, tmp_path, example, monkeypatch):
+    monkeypatch.setattr("lightning_gen.leaderboard.page.verdicts.MOST_VERDICTS", 0)
+    for number in range(2):
+        make_run(tmp_path / "runs" / str(number), named(example, f"run {number}", 1.0 + number))
+    browser.get("about:blank")
+    browser.get(page_file(tmp_path / "runs", tmp_path / "site").as_uri())
+    for number in (1, 2):
+        click(browser, f"#board > tbody > tr:nth-child({number}) input")
+    click(browser, "#open-compare")
+    verdict = browser.find_element(By.CSS_SELECTOR, ".verdict")
+    assert "This page cannot tell: it holds the verdicts on the 1 best-ranked of its 2 rows." in verdict.get_attribute("textContent")
+    command = verdict.find_element(By.TAG_NAME, "code").get_attribute("textContent")
+    files = sorted(map(str, (tmp_path / "runs").rglob("*.result.json")), key=lambda file: file.split("runs/")[-1])
+    assert command == f"lightning-gen leaderboard --compare {' '.join(files)}"
+
+
+Z, PIXELS = "normal z (16)", "uniform pixels (64)"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        ({}, {}, f"The same noise, image by image: {Z} of seed 0."),
+        ({}, {"draws": [Z, PIXELS]}, f"The same noise, image by image: {Z} of seed 0. Besides, b draws {PIXELS}."),
+        (
+            {},
+            {"columns": 4},
+            f"The same noise, image by image from left to right and downwards, in 2 and 4 columns: {Z} of seed 0.",
+        ),
+        ({"columns": None}, {"columns": None}, f"The same noise: {Z} of seed 0."),
+        ({}, {"labels": [1]}, f"The same noise, image by image: {Z} of seed 0. Their labels are not the same."),
+        ({}, {"seed": 5}, "Not the same noise: seed 0 (a), seed 5 (b)."),
+        ({}, {"draws": ["normal z (8)"]}, f"Not the same noise, though of seed 0: a draws {Z}; b draws normal z (8)."),
+        ({}, None, "Whether the noise is the same cannot be told: the sheet of b does not say which numbers its model drew."),
+        (None, None, "Whether the noise is the same cannot be told: no sheet says which numbers its model drew."),
+        ({}, "", "No common noise: there is no sample sheet beside the record of b."),
+    ],
+)
+def test_whether_two_sheets_are_of_the_same_noise_is_said(browser, tmp_path, example, first, second, words):
+    for name, noise in (("a", first), ("b", second)):
+        sheet = make_run(tmp_path / "runs" / name, named(example, name, 1.0)) / "pictures" / "samples_0000100000.png"
+        if noise == "":
+            sheet.unlink()
+        elif noise is not None:
+            noisy_sheet(sheet, **noise)
+    browser.get("about:blank")
+    browser.get(page_file(tmp_path / "runs", tmp_path / "site").as_uri())
+    for number in (1, 2):
+        click(browser, f"#board > tbody > tr:nth-child({number}) input")
+    click(browser, "#open-compare")
+    assert browser.find_element(By.CSS_SELECTOR, "#compare .noise").get_attribute("textContent") == words
+
+
+def test_the_last_checkpoint_has_a_column_only_beside_another(browser, tmp_path, example):
+    last = replace(example.checkpoint, kind="last", sha256="1")
+    make_run(tmp_path / "a", named(replace(example, checkpoint=last), "a", 1.0))
+    make_run(tmp_path / "b", example, named(replace(example, checkpoint=last), example.run_name, 50.0))
+    shown = []
+    for folder in ("a", "b"):
+        browser.get("about:blank")
+        browser.get(page_file(tmp_path / folder, tmp_path / "site").as_uri())
+        shown.append(bool(browser.find_elements(By.CSS_SELECTOR, 'th[data-column="last"]')))
+    assert shown == [False, True]
+
+
 def test_the_pareto_front_is_what_nothing_beats_in_both(page):
     front = page.find_elements(By.CSS_SELECTOR, "#plots figure:first-child circle.front")
     assert [dot.get_attribute("aria-label").partition(",")[0] for dot in front] == [
@@ -192,7 +286,10 @@ def test_a_thousand_results_are_there_in_under_a_second(browser, tmp_path, examp
         make_run(tmp_path / "runs" / str(number), record)
     browser.get("about:blank")
     browser.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
-    browser.get(page_file(tmp_path / "runs", tmp_path / "site").as_uri())
+    before = time.process_time()
+    file = page_file(tmp_path / "runs", tmp_path / "site")
+    assert time.process_time() - before < BUILD_SECONDS
+    browser.get(file.as_uri())
     measured = {each["name"]: each["value"] for each in browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]}
     assert 0 < measured["TaskDuration"] < SECONDS
     assert browser.find_element(By.ID, "shown").text == f"{RESULTS} rows"

@@ -10,7 +10,7 @@ import torch
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation.comparison import jackknife
 from lightning_gen.leaderboard.record import Score
-from lightning_gen.leaderboard.significance import LEVEL, bootstrap_means, compare, compare_seeds
+from lightning_gen.leaderboard.significance import LEVEL, bootstrap_means, compare, compare_resampled, compare_seeds, resample
 from lightning_gen.metrics.accumulators import GroupSums
 from lightning_gen.metrics.frechet import frechet_distance
 
@@ -89,6 +89,22 @@ def test_the_same_results_cannot_be_told_apart():
     values = -np.random.default_rng(0).normal(80, 20, 50)
     assert not told(values, values)
     assert compare(score(1.0, 0.0, "standard error"), score(1.0, 0.0, "standard error")).better is None
+
+
+def test_equal_likelihoods_are_exactly_equal_among_however_many():
+    """A product of matrices may round equal columns differently, which every draw of the bootstrap would see."""
+    base = -np.random.default_rng(0).normal(80, 20, 333)
+    values = [base, *(base - np.random.default_rng(number).normal(0, 1, 333) for number in range(7)), base]
+    drawn = resample([score(-each.mean()) for each in values], values)
+    assert (drawn[0].means == drawn[-1].means).all()
+
+
+def test_a_likelihood_drawn_beside_others_is_compared_as_alone():
+    values = [-np.random.default_rng(number).normal(80, 20, 300) for number in range(6)]
+    scores = [score(-each.mean()) for each in values]
+    among = resample(scores, values)
+    alone = compare(scores[1], scores[4], values[1], values[4])
+    assert compare_resampled(scores[1], scores[4], among[1], among[4]).interval == pytest.approx(alone.interval, rel=1e-9)
 
 
 @pytest.mark.parametrize(("better", "winner"), [("lower", "B"), ("higher", "A")])

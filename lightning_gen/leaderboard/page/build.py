@@ -21,7 +21,7 @@ from lightning_gen.leaderboard.page.verdicts import verdict_data
 from lightning_gen.leaderboard.render import USUAL, captions, label_of, published_grid
 from lightning_gen.leaderboard.seeds import seed_groups, spread
 from lightning_gen.leaderboard.table import Column, Row, Table
-from lightning_gen.leaderboard.text import number, printable
+from lightning_gen.leaderboard.text import as_typeset, number, printable
 
 SCRIPTS = ("dom.js", "plots.js", "table.js", "sheets.js", "verdicts.js", "details.js", "page.js")
 """In the order in which they build on each other."""
@@ -137,10 +137,12 @@ def _table_data(table: Table, columns: Mapping[Column, int], places: Mapping[int
     }
 
 
-def _published(table: Table) -> list[list[str]] | None:
-    """A line of headers, and one for each published number, which stand apart from the rows."""
+def _published(table: Table) -> dict[str, Any] | None:
+    """Headers, a line for each published number, which stand apart from the rows, and which columns are numbers."""
     grid = published_grid(table)
-    return None if grid is None else [grid.headers, *grid.rows]
+    if grid is None:
+        return None
+    return {"headers": grid.headers, "rows": [[*map(as_typeset, row)] for row in grid.rows], "numeric": sorted(grid.numeric)}
 
 
 def _column_data(table: Table, column: Column, place: int, usual: bool) -> dict[str, Any]:
@@ -149,6 +151,7 @@ def _column_data(table: Table, column: Column, place: int, usual: bool) -> dict[
         "id": place,
         "label": label_of(table, column),
         "name": column.name,
+        "fingerprint": column.fingerprint,
         "better": column.better,
         "usual": usual,
         "floor": floors[0] if len(floors) == 1 else None,

@@ -34,8 +34,13 @@ function bestMark(row, kind, id) {
   return [{ x: row.images[0], y: score.value, number: 0, text: `${kind}: ${score.text}` }];
 }
 
-function columnName(id) {
-  return (columnOf(id) || DATA.tables.flatMap((other) => other.columns).find((column) => column.id === id)).name;
+const anyColumn = (id) => columnOf(id) || DATA.tables.flatMap((other) => other.columns).find((column) => column.id === id);
+const columnName = (id) => anyColumn(id).name;
+
+// Of scores that share a name the protocol tells which is which.
+function labelIn(ids, id) {
+  const isAlone = ids.filter((other) => columnName(other) === columnName(id)).length === 1;
+  return isAlone ? columnName(id) : `${columnName(id)} #${anyColumn(id).fingerprint.slice(0, 4)}`;
 }
 
 function facts(row) {
@@ -61,7 +66,8 @@ function scoreTable(ids) {
   const kinds = alone ? ["best", "last", "other", "untrained"].filter((kind) => alone.scores[kind]) : [];
   const cells = alone ? (id) => kinds.map((kind) => (alone.scores[kind] || {})[id]) : (id) => ids.map((row) => mainScore(DATA.rows[row], id));
   const heads = alone ? kinds : ids.map((id) => DATA.rows[id].run);
-  const lines = scoreIds(ids).map((id) => el("tr", { "data-score": columnName(id) }, el("th", { scope: "row" }, columnName(id)), cells(id).map((score) => el("td", { class: "number" }, score ? [score.text, score.kind ? el("small", {}, score.kind) : null] : "")), el("td", { class: "number quiet" }, (cells(id).find((score) => score && score.floor) || {}).floor || "")));
+  const all = scoreIds(ids);
+  const lines = all.map((id) => el("tr", { "data-score": columnName(id) }, el("th", { scope: "row" }, labelIn(all, id)), cells(id).map((score) => el("td", { class: "number" }, score ? [score.text, score.kind ? el("small", {}, score.kind) : null] : "")), el("td", { class: "number quiet" }, (cells(id).find((score) => score && score.floor) || {}).floor || "")));
   return el("div", { class: "fit" }, el("table", { class: "plain-table scores" }, el("thead", {}, el("tr", {}, el("th", {}, "score"), heads.map((head) => el("th", { class: "number" }, head)), el("th", { class: "number" }, "real images"))), el("tbody", {}, lines)));
 }
 

@@ -45,11 +45,12 @@ function renderPublished() {
   const published = table().published;
   $("published").hidden = !published;
   if (!published) return;
-  const [headers, ...lines] = published;
-  document.querySelector("#published summary").textContent = `${counted(lines.length, "published number")}, not ranked`;
+  const { headers, rows, numeric } = published;
+  const attributes = (place) => ({ class: numeric.includes(place) ? "number" : null });
+  document.querySelector("#published summary").textContent = `${counted(rows.length, "published number")}, not ranked`;
   document.querySelector("#published table").replaceChildren(
-    el("thead", {}, el("tr", {}, headers.map((name) => el("th", {}, name)))),
-    el("tbody", {}, lines.map((line) => el("tr", {}, line.map((cell) => el("td", {}, cell))))),
+    el("thead", {}, el("tr", {}, headers.map((name, place) => el("th", attributes(place), name)))),
+    el("tbody", {}, rows.map((line) => el("tr", {}, line.map((cell, place) => el("td", attributes(place), cell))))),
   );
 }
 

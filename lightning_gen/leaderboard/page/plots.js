@@ -83,7 +83,7 @@ function scatterPlot({ points, xName, yName, xBetter, yBetter, floor, groups, on
   const telling = (point) => `${point.name}: ${yName} ${short(point.y)}, ${xName} ${short(point.x)}${isFront.has(point) ? " (Pareto front)" : ""}`;
   const dots = front.map((point) => {
     const pick = (event) => { if (event.key === "Enter") onPick(point.row); };
-    const dot = svg("circle", { cx: x(point.x), cy: y(point.y), r: 5, class: "front", tabindex: 0, role: "button", "aria-label": telling(point), onkeydown: pick });
+    const dot = svg("circle", { cx: x(point.x), cy: y(point.y), r: front.length > 30 ? 3 : 5, class: "front", tabindex: 0, role: "button", "aria-label": telling(point), onkeydown: pick });
     dot.style.fill = ink(groups.indexOf(point.group));
     return dot;
   });

@@ -20,7 +20,7 @@ from lightning_gen.leaderboard.render import answer_words, score_text
 from lightning_gen.leaderboard.schema import canonical
 from lightning_gen.leaderboard.sheet import SheetNoise, noise_of_sheet
 from lightning_gen.leaderboard.table import Cell, Column, Row
-from lightning_gen.leaderboard.text import count, number
+from lightning_gen.leaderboard.text import as_typeset, count, number
 
 Sortable = tuple[float | None, str]
 """What a cell is sorted by, and what it shows."""
@@ -106,7 +106,7 @@ def _score(cell: Cell) -> dict[str, Any]:
     score = cell.score
     data = {
         "value": score.value if math.isfinite(score.value) else None,
-        "text": score_text(cell).replace("<=", "≤").replace(">=", "≥"),
+        "text": as_typeset(score_text(cell)),
         "kind": score.kind,
         "uncertainty": score.uncertainty_kind,
         "floor": None if score.floor is None else number(score.floor),

@@ -25,7 +25,7 @@ function noiseWords(rows) {
   const seeds = rows.map(seedOf);
   if (!seeds.includes(undefined) && new Set(seeds).size > 1) return `Not the same noise: ${rows.map((row, place) => `seed ${seeds[place]} (${row.run})`).join(", ")}.`;
   const silent = rows.filter((row) => !row.sheet.noise);
-  if (silent.length) return `Whether the noise is the same cannot be told: the sheet of ${named(silent)} does not say what it was drawn from.`;
+  if (silent.length) return `Whether the noise is the same cannot be told: ${silent.length === rows.length ? "no sheet says" : `the sheet of ${named(silent)} does not say`} which numbers its model drew.`;
   const shared = rows[0].sheet.noise.draws.filter((draw) => rows.every((row) => row.sheet.noise.draws.includes(draw)));
   if (!shared.length) return `Not the same noise, though of seed ${seeds[0]}: ${rows.map((row) => `${row.run} draws ${row.sheet.noise.draws.join(", ")}`).join("; ")}.`;
   return `The same noise${placeWords(rows)}: ${shared.join(", ")} of seed ${seeds[0]}.${restWords(rows, shared)}`;

@@ -39,7 +39,7 @@ function columns() {
   const scoreColumns = scores.flatMap((column) => {
     const own = { id: `s${column.id}`, label: column.label, below: column.floor_text && `floor ${column.floor_text}`, numeric: true, higher: column.better === "higher", title: `${column.better} is better`, cell: (row) => scoreCell(row, column.id), optional: column.id !== ranked, usual: usual.has(column.id) };
     if (column.id !== ranked) return [own];
-    const last = { id: "last", label: "last", below: "checkpoint", numeric: true, higher: own.higher, cell: (row) => lastCell(row, ranked), optional: true, usual: true };
+    const last = { id: "last", label: "last", below: "checkpoint", numeric: true, higher: own.higher, cell: (row) => lastCell(row, ranked), optional: true, usual: table().rows.some(([, id]) => DATA.rows[id].kind !== "last" && DATA.rows[id].scores.last) };
     const seeds = { id: "seeds", label: "over seeds", below: "mean ± std", numeric: true, higher: own.higher, cell: (row) => seedsCell(row, ranked), optional: true, usual: DATA.rows.some((row) => row.seeds[ranked]) };
     return [own, last, seeds];
   });
@@ -121,7 +121,7 @@ function renderTable() {
   document.querySelector("#board > tbody").replaceChildren();
   waiting = rows.map(([rank, id]) => () => [bodyRow(rank, id, shown), ...(state.open.has(id) ? [detailRow(id, shown.length + 1)] : [])]);
   addLines();
-  $("shown").textContent = rows.length === table().rows.length ? `${rows.length} rows` : `${rows.length} of ${table().rows.length} rows`;
+  $("shown").textContent = rows.length === table().rows.length ? counted(rows.length, "row") : `${rows.length} of ${table().rows.length} rows`;
   renderTray();
   remember();
 }

@@ -3,7 +3,8 @@
 function verdictSection(ids) {
   const pairs = ids.flatMap((a, place) => ids.slice(place + 1).map((b) => pairVerdict(a, b, ids)));
   const remark = `${DATA.verdicts.brackets} A verdict on two runs is about these two; another training seed may turn their order round.`;
-  return section("Which is better", el("div", { class: "verdicts" }, pairs), el("p", { class: "quiet" }, remark));
+  const isTold = ids.some((a) => ids.some((b) => (DATA.verdicts.pairs[a] || {})[b]));
+  return section("Which is better", el("div", { class: "verdicts" }, pairs), isTold ? el("p", { class: "quiet" }, remark) : null);
 }
 
 function pairVerdict(a, b, ids) {
@@ -15,8 +16,9 @@ function pairVerdict(a, b, ids) {
 
 function verdictTable([lines, notes]) {
   const text = DATA.verdicts.words;
+  const ids = lines.map(([id]) => id);
   const cells = lines.map(([id, answer, difference, method]) => el("tr", { "data-score": columnName(id) },
-    el("th", { scope: "row" }, columnName(id)), el("td", { class: text[answer] === "cannot tell" ? "quiet" : "answer" }, text[answer]), el("td", { class: "difference" }, difference), el("td", { class: "quiet" }, text[method])));
+    el("th", { scope: "row" }, labelIn(ids, id)), el("td", { class: text[answer] === "cannot tell" ? "quiet" : "answer" }, text[answer]), el("td", { class: "difference" }, difference), el("td", { class: "quiet" }, text[method])));
   const heads = ["score", "verdict", "A - B", "by"].map((name) => el("th", {}, name));
   return [
     el("div", { class: "fit" }, el("table", { class: "plain-table" }, el("thead", {}, el("tr", {}, heads)), el("tbody", {}, cells))),
