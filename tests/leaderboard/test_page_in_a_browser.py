@@ -231,6 +231,24 @@ def test_the_last_checkpoint_has_a_column_only_beside_another(browser, tmp_path,
     assert shown == [False, True]
 
 
+def test_a_narrow_window_shows_the_score_and_cuts_nothing_off(page):
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 400, "height": 850, "deviceScaleFactor": 1, "mobile": False})
+    try:
+        page.refresh()
+        heads = page.find_elements(By.CSS_SELECTOR, "#board > thead th")
+        assert [head.get_attribute("data-column") for head in heads][1:3] == ["rank", "model"]
+        assert heads[3].get_attribute("textContent").startswith("FD(digits-cnn)")
+        for number in (1, 3):
+            click(page, f"#board > tbody > tr:nth-child({number}) input")
+        click(page, "#open-compare")
+        for selector in ("html", "#compare"):
+            assert (
+                page.execute_script(f"const part = document.querySelector('{selector}'); return part.scrollWidth - part.clientWidth") == 0
+            )
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_the_pareto_front_is_what_nothing_beats_in_both(page):
     front = page.find_elements(By.CSS_SELECTOR, "#plots figure:first-child circle.front")
     assert [dot.get_attribute("aria-label").partition(",")[0] for dot in front] == [

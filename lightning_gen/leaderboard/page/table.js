@@ -3,6 +3,7 @@
 const state = { table: 0, sort: "rank", down: false, search: "", family: "", kinds: "all", hidden: new Set(), extra: new Set(), open: new Set(), chosen: [] };
 const MOST_CHOSEN = 3;
 const LINES = 100; // at first, and more whenever the end comes near: a thousand at once take a second
+const NARROW = 720; // pixels, as in page.css: room for the model and its score
 let waiting = [];
 const table = () => DATA.tables[state.table];
 const columnOf = (id) => table().columns.find((column) => column.id === id);
@@ -46,7 +47,7 @@ function columns() {
   return [
     { id: "rank", label: "#", numeric: true, cell: (row, rank) => ({ sort: rank, text: rank === null ? "–" : String(rank) }) },
     { id: "model", label: "model", cell: (row) => ({ ...words(nameOf(row)), below: row.config, badge: row.collapsed }) },
-    { id: "family", label: "family", cell: (row) => words(row.family), optional: true, usual: true },
+    { id: "family", label: "family", cell: (row) => words(row.family), optional: true, usual: innerWidth > NARROW },
     ...scoreColumns,
     { id: "parameters", label: "parameters", numeric: true, cell: (row) => plain(row.parameters), optional: true, usual: true },
     { id: "images", label: "images seen", numeric: true, cell: (row) => plain(row.images), optional: true, usual: true },
