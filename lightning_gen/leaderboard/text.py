@@ -8,7 +8,10 @@ import unicodedata
 
 def printable(text: object) -> str:
     """``text`` on one line without control, format and surrogate characters, so that no file can steer a terminal."""
-    spaced = "".join(" " if letter in "\t\n\r\v\f\u2028\u2029" else letter for letter in str(text))
+    text = str(text)
+    if text.isprintable():  # nothing of these kinds is in it, as in nearly every text
+        return text
+    spaced = "".join(" " if letter in "\t\n\r\v\f\u2028\u2029" else letter for letter in text)
     return "".join(letter for letter in spaced if not unicodedata.category(letter).startswith("C"))
 
 

@@ -60,7 +60,7 @@ def thumbnail(path: Path) -> str | None:
         if max(small.size) > THUMBNAIL:
             small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
         data = io.BytesIO()
-        small.save(data, "WEBP", quality=45)
+        small.save(data, "WEBP", quality=45, method=2)  # half the time of the default, for a twentieth more bytes
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):  # all of them what Pillow says of a damaged file
         return None
     return f"data:image/webp;base64,{base64.b64encode(data.getvalue()).decode()}"

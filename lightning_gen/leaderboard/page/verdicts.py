@@ -12,8 +12,8 @@ from lightning_gen.leaderboard.significance import BRACKETS, Verdict
 from lightning_gen.leaderboard.table import Column, Row, Table
 from lightning_gen.leaderboard.verdicts import Kept, Side, common_columns, compare_sides, kept_values
 
-MOST_VERDICTS = 20_000
-"""On single rows, and half as many on recipes: of ninety rows with five scores, in less than a megabyte and two seconds."""
+MOST_VERDICTS = 10_000
+"""On single rows, and half as many on recipes: all pairs of sixty rows with five scores, in half a megabyte and about a second."""
 
 
 def verdict_data(
