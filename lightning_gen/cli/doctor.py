@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import os
@@ -9,7 +10,7 @@ import pathlib
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from lightning_gen import __version__
@@ -42,12 +43,28 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--runs", default="runs", metavar="DIR", help="folder of the runs (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON instead")
     options = parser.parse_args(argv)
-    findings = [*versions(), *devices(), *processes(), inception(), tracking(), *folders(pathlib.Path(options.runs))]
+    checks = {
+        "packages": versions,
+        "devices": devices,
+        "processes": processes,
+        "Inception weights": inception,
+        "W&B": tracking,
+        "folders": functools.partial(folders, pathlib.Path(options.runs)),
+    }
+    findings = [finding for what, check in checks.items() for finding in _examined(what, check)]
     if options.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
         _show(findings)
     return 1 if any(finding.state == "problem" for finding in findings) else 0
+
+
+def _examined(what: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """The findings of one check, or that a package which it needs is broken: the other checks have something to say all the same."""
+    try:
+        return [*check()]
+    except (ImportError, OSError) as error:  # the latter from shared libraries
+        return [Finding(what, f"cannot be looked at ({' '.join(str(error).split())})", "problem")]
 
 
 def _show(findings: list[Finding]) -> None:
@@ -92,7 +109,7 @@ def processes() -> Iterator[Finding]:
     yield Finding("processes", found, "ok" if torch.distributed.is_available() else "note")
 
 
-def inception() -> Finding:
+def inception() -> Iterator[Finding]:
     """Whether scores can be called FID and IS."""
     from lightning_gen.metrics.extractors.inception_weights import find_inception_weights, has_official_weights
 
@@ -100,30 +117,32 @@ def inception() -> Finding:
     try:
         path = find_inception_weights()
     except UserError as error:
-        return Finding(what, str(error), "problem")
+        yield Finding(what, str(error), "problem")
+        return
     if path is None:
-        return Finding(
-            what, "not on this machine: no FID and IS, but the scores of small networks (fetched at first use with --extractor)", "note"
-        )
-    if not has_official_weights():
-        return Finding(what, f"{path}: not the official ones (cut short, or others)", "problem")
-    return Finding(what, f"{path}, intact")
+        found = "not on this machine: no FID and IS, but the scores of small networks (fetched at first use with --extractor)"
+        yield Finding(what, found, "note")
+    elif has_official_weights():
+        yield Finding(what, f"{path}, intact")
+    else:
+        yield Finding(what, f"{path}: not the official ones (cut short, or others)", "problem")
 
 
-def tracking() -> Finding:
+def tracking() -> Iterator[Finding]:
     """Where a run's curves go besides its folder."""
     from lightning_gen.tracking import wandb_mode
 
     try:
         mode = wandb_mode("auto")
     except UserError as error:
-        return Finding("W&B", str(error), "problem")
+        yield Finding("W&B", str(error), "problem")
+        return
     words = {
         None: "none: metrics.csv only",
         "offline": "offline runs in the run folders (wandb sync sends them)",
         "online": "online, logged in",
     }
-    return Finding("W&B", words[mode], "ok" if mode == "online" else "note")
+    yield Finding("W&B", words[mode], "ok" if mode == "online" else "note")
 
 
 def folders(runs: pathlib.Path) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 """The doctor says what is there, and fails only for what stops a training."""
 
 import json
+import sys
 
 import pytest
 
@@ -61,3 +62,11 @@ def test_a_mode_of_wandb_that_is_none_is_a_problem(doctor, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "sometimes")
     code, found = doctor()
     assert (code, found["W&B"][0]) == (1, "problem")
+
+
+def test_a_broken_torch_is_a_problem_and_hides_nothing_else(doctor, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)  # what follows imports it in vain
+    code, found = doctor()
+    assert (code, found["devices"][0], found["processes"][0]) == (1, "problem", "problem")
+    assert "torch" in found["devices"][1]
+    assert {"lightning-gen", "torch", "W&B", "runs"} <= found.keys()
