@@ -38,6 +38,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 html_theme = "furo"
+html_show_copyright = False
 html_title = f"lightning-gen {__version__}"
 autodoc_typehints = "none"  # signatures have them
 autodoc_member_order = "bysource"
