@@ -94,9 +94,12 @@ def watch(folders: list[str], draw: Callable[[], object], wait: Callable[[], Non
     """Draw whenever there is another set of result files than at the last look, until Ctrl-C.
 
     Args:
-        folders: where results appear.
+        folders: where results appear; one that goes away later, with the disk that it is on, may come back.
         draw: shows what there is.
         wait: returns when it is time to look again.
+
+    Raises:
+        UserError: what the first drawing complains of.
     """
     drawn = None
     try:
@@ -104,12 +107,21 @@ def watch(folders: list[str], draw: Callable[[], object], wait: Callable[[], Non
             if (now := snapshot(folders)) != drawn:
                 if sys.stdout.isatty():
                     print("\033[H\033[2J\033[3J", end="")  # to the top of an empty screen
-                draw()
-                sys.stdout.flush()
+                _draw(draw, again=drawn is not None)
                 drawn = now
             wait()
     except KeyboardInterrupt:
         return 0
+
+
+def _draw(draw: Callable[[], object], again: bool) -> None:
+    try:
+        draw()
+    except UserError as error:
+        if not again:
+            raise
+        print(printable(f"lightning-gen leaderboard: {error}"), file=sys.stderr)
+    sys.stdout.flush()
 
 
 def _with_wandb(project: str, records: list[ResultRecord], skipped: Skipped) -> tuple[list[ResultRecord], Skipped]:

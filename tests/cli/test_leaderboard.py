@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,23 @@ def test_watching_draws_once_for_every_change_until_ctrl_c(tmp_path):
 
     assert watch([str(folder)], lambda: drawn.append(len(list(folder.glob("*")))), wait) == 0
     assert drawn == [0, 1]
+
+
+def test_a_watched_folder_may_go_away_and_come_back(results, capsys, monkeypatch):
+    """A shared disk that is mounted anew; before the first drawing it is a mistake in the command."""
+    away = results.with_name("away")
+    steps = iter([lambda: results.rename(away), lambda: away.rename(results)])
+
+    def wait(seconds):
+        step = next(steps, None)
+        if step is None:
+            raise KeyboardInterrupt
+        step()
+
+    monkeypatch.setattr(time, "sleep", wait)
+    assert run(["--results", str(results), "--watch"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.count("Ranked by") == 2
+    assert "does not exist" in shown.err
+    with pytest.raises(UserError, match="does not exist"):
+        run(["--results", str(away), "--watch"])
