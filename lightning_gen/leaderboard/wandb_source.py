@@ -51,7 +51,7 @@ def load_wandb(project: str, known: Collection[str] = ()) -> tuple[list[ResultRe
             continue
         try:
             found = records_of(run)
-        except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (UserError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             # Anybody may log anything under any name.
             skipped.append((f"{project}/{run.id}", f"not a run of lightning-gen ({type(error).__name__}: {error})"))
             continue

@@ -82,6 +82,14 @@ def test_what_has_no_scores_or_is_foreign_is_named():
     assert len(reasons) == 2
 
 
+def test_a_number_that_no_integer_holds_is_named(monkeypatch):
+    payload = PAYLOADS[0] | {"config": PAYLOADS[0]["config"].replace('"seed_everything": {"value": 3}', '"seed_everything": {"value": 1e999}')}
+    monkeypatch.setitem(globals(), "PAYLOADS", [payload])
+    records, ((run, reason),) = load_wandb(PROJECT)
+    assert (records, run) == ([], "lab/lightning-gen/abc123")
+    assert "OverflowError" in reason
+
+
 def test_a_run_whose_result_files_are_there_is_not_shown_twice(example, tmp_path, capsys):
     write(replace(example, wandb_id="abc123"), tmp_path)
     assert run(["--results", str(tmp_path), "--wandb", PROJECT, "--json"]) == 0
