@@ -51,17 +51,20 @@ def read_values(score: Score, folder: str | os.PathLike[str]) -> array[float] | 
     """The log-probabilities behind a score in a record of ``folder``, nats; None where the record names none or the file is gone.
 
     Raises:
-        UserError: the file is not the one that was written.
+        UserError: the file is not the one that was written, or cannot be read.
     """
     sha256 = score.details.get(KEY)
     # The name comes from a file: only digits, so that it leads nowhere else.
     if not isinstance(sha256, str) or len(sha256) != 64 or not set(sha256) <= set(string.hexdigits):
         return None
     path = Path(folder) / file_name(sha256)
-    if not path.is_file():
-        return None
-    content = path.read_bytes() if path.stat().st_size <= LARGEST else b""
-    if hashlib.sha256(content).hexdigest() != sha256:
+    try:
+        if not path.is_file():
+            return None
+        content = path.read_bytes() if path.stat().st_size <= LARGEST else b""
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    if hashlib.sha256(content).hexdigest() != sha256 or len(content) % array("d").itemsize:
         raise UserError(f"{path}: not the log-probabilities that the record names (damaged or forged)")
     values = array("d", content)
     if sys.byteorder == "big":

@@ -1,5 +1,6 @@
 """The values behind a likelihood lie beside its record, whole or not at all, and no other file can pass for them."""
 
+import hashlib
 from dataclasses import replace
 
 import pytest
@@ -34,6 +35,20 @@ def test_another_file_does_not_pass(score, tmp_path, content):
     with pytest.raises(UserError, match="not the log-probabilities that the record names") as caught:
         read_values(score, tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_forged_file_with_its_own_name_that_holds_no_numbers_is_refused(score, tmp_path):
+    sha256 = hashlib.sha256(b"nine byte").hexdigest()
+    (tmp_path / file_name(sha256)).write_bytes(b"nine byte")
+    with pytest.raises(UserError, match="damaged or forged"):
+        read_values(replace(score, details={KEY: sha256}), tmp_path)
+
+
+def test_a_file_that_is_closed_to_us_is_named(score, tmp_path, monkeypatch):
+    path = write_values(VALUES, tmp_path)
+    monkeypatch.setattr(type(path), "read_bytes", lambda path: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+    with pytest.raises(UserError, match=r"nats\.f64: cannot be read \(Permission denied\)"):
+        read_values(score, tmp_path)
 
 
 def test_a_huge_file_is_not_read(score, tmp_path):
