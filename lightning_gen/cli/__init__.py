@@ -52,7 +52,7 @@ def _guarded(argv: list[str]) -> int:
     """The exit code; what a user can act on becomes one line, a bug stays a traceback."""
     try:
         code = _dispatch(argv)
-        sys.stdout.flush()
+        print(end="", flush=True)  # not sys.stdout.flush: a command may be started without any stdout
     except UserError as error:
         return _complain(f"error: {error}", error.exit_code)
     except KeyboardInterrupt:

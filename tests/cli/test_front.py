@@ -175,3 +175,11 @@ def test_a_mistake_in_the_options_is_one_line(arguments, capsys, argv, line):
 def test_good_options_are_parsed(arguments):
     parsed = arguments.parse_args(["--model=a", "--num-samples", "3"])
     assert (parsed.model, parsed.num_samples) == ("a", 3)
+
+
+def test_a_command_without_any_stdout_runs(monkeypatch):
+    """As a service manager or ``>&-`` starts it."""
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    assert caught.value.code == 0
