@@ -83,7 +83,9 @@ def test_what_has_no_scores_or_is_foreign_is_named():
 
 
 def test_a_number_that_no_integer_holds_is_named(monkeypatch):
-    payload = PAYLOADS[0] | {"config": PAYLOADS[0]["config"].replace('"seed_everything": {"value": 3}', '"seed_everything": {"value": 1e999}')}
+    payload = PAYLOADS[0] | {
+        "config": PAYLOADS[0]["config"].replace('"seed_everything": {"value": 3}', '"seed_everything": {"value": 1e999}')
+    }
     monkeypatch.setitem(globals(), "PAYLOADS", [payload])
     records, ((run, reason),) = load_wandb(PROJECT)
     assert (records, run) == ([], "lab/lightning-gen/abc123")
