@@ -9,6 +9,7 @@ import torch
 
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation.comparison import jackknife
+from lightning_gen.leaderboard import significance
 from lightning_gen.leaderboard.record import Score
 from lightning_gen.leaderboard.significance import LEVEL, bootstrap_means, compare, compare_resampled, compare_seeds, resample
 from lightning_gen.metrics.accumulators import GroupSums
@@ -91,12 +92,20 @@ def test_the_same_results_cannot_be_told_apart():
     assert compare(score(1.0, 0.0, "standard error"), score(1.0, 0.0, "standard error")).better is None
 
 
-def test_equal_likelihoods_are_exactly_equal_among_however_many():
+def test_equal_likelihoods_are_one_column_among_however_many(monkeypatch):
     """A product of matrices may round equal columns differently, which every draw of the bootstrap would see."""
+    shapes = []
+    monkeypatch.setattr(significance, "bootstrap_means", lambda values: shapes.append(values.shape) or bootstrap_means(values))
     base = -np.random.default_rng(0).normal(80, 20, 333)
     values = [base, *(base - np.random.default_rng(number).normal(0, 1, 333) for number in range(7)), base]
     drawn = resample([score(-each.mean()) for each in values], values)
+    assert shapes == [(333, 8)]
     assert (drawn[0].means == drawn[-1].means).all()
+
+
+def test_losses_whose_draws_overflow_have_no_interval():
+    values = np.array([-1e308, -1.0, -2.0])
+    assert compare(score(1e308 / 3), score(2.0), values, values + 0.5).interval is None
 
 
 def test_a_likelihood_drawn_beside_others_is_compared_as_alone():
