@@ -1,8 +1,12 @@
 """The recipes of docs/launching.md and the job script do on this machine what they do on many."""
 
+import os
+import pathlib
 import re
 import shutil
+import signal
 import sys
+import time
 
 import pytest
 from launches import MARK, ROOT, descendants, environment, free_port, install_commands, launched, run_to_the_end, write_command
@@ -157,16 +161,54 @@ def test_the_page_names_files_and_configurations_that_exist():
     assert shutil.which("bash")
 
 
-@pytest.mark.slow(reason="starts Ray twice, with two workers that import Lightning: two minutes")
-def test_two_workers_of_ray_train_one_run_and_continue_it(commands, tmp_path):
+@pytest.fixture
+def ray_variables(commands, tmp_path):
+    """The variables for the recipe of the page, which lies in the folder."""
     pytest.importorskip("ray")
     (script,) = re.findall(r"^```python file=ray_train.py\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
     (tmp_path / "ray_train.py").write_text(script)
     quiet = {"RAY_TMPDIR": "/tmp", "RAY_USAGE_STATS_ENABLED": "0", "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600"}
-    variables = environment(commands, quiet | {"CUDA_VISIBLE_DEVICES": "", "HOME": str(tmp_path)})
+    return environment(commands, quiet | {"CUDA_VISIBLE_DEVICES": "", "HOME": str(tmp_path)})
+
+
+def command_line(pid):
+    """What a process is called; empty when it is gone."""
+    try:
+        return pathlib.Path("/proc", str(pid), "cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def wait_for(find, process, seconds=300):
+    """What ``find`` finds, while a process runs."""
+    end = time.monotonic() + seconds
+    while not (found := find()):
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    return found
+
+
+@pytest.mark.slow(reason="starts Ray, and twice two workers that import Lightning: four minutes where processors are busy")
+def test_a_worker_of_ray_that_is_killed_is_started_again_and_the_run_continues(ray_variables, tmp_path):
+    (tmp_path / "longer.yaml").write_text("budget: {images: 6400}\ncheckpoints: {every_images: 640}\n")
+    command = [sys.executable, "ray_train.py", "pair", "2", "dcgan_digits", "overlays/smoke", "longer.yaml"]
+    with launched(command, tmp_path, ray_variables) as process:
+        (checkpoint,) = wait_for(lambda: [*tmp_path.glob("runs/ray/pair/*/*/checkpoints/last.ckpt")], process)
+        victim = next(pid for pid in descendants(ray_variables[MARK]) if b"TrainWorker" in command_line(pid))
+        os.kill(victim, signal.SIGKILL)
+        before = images_seen(checkpoint)
+        output, _ = process.communicate(timeout=900)
+    assert process.returncode == 0, output
+    (run,) = tmp_path.glob("runs/ray/pair/*/*")
+    assert before < 6400 == images_seen(run / "checkpoints" / "last.ckpt")
+
+
+@pytest.mark.slow(reason="starts Ray twice, with two workers that import Lightning: two minutes")
+def test_two_workers_of_ray_train_one_run_and_continue_it(ray_variables, tmp_path):
     for attempt in range(1, 3):
         command = [sys.executable, "ray_train.py", "pair", "2", "dcgan_digits", "overlays/smoke"]
-        code, output = run_to_the_end(command, tmp_path, variables, 600)
+        code, output = run_to_the_end(command, tmp_path, ray_variables, 600)
         assert code == 0, output
         (checkpoint,) = tmp_path.glob("runs/ray/pair/*/*/checkpoints/last.ckpt")
         assert images_seen(checkpoint) == 256
