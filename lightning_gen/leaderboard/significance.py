@@ -221,7 +221,7 @@ def resample(scores: Sequence[Score], log_probs: Sequence[Sequence[float]]) -> l
 
 def unit_of(score: Score, log_probs: Sequence[float]) -> float:
     """What a mean loss in nats is multiplied by to give the score: a constant of the data set, or the values are not the score's."""
-    loss = -sum(log_probs) / len(log_probs)
+    loss = -float(sum(log_probs)) / len(log_probs)
     return score.value / loss if loss else 1.0
 
 
