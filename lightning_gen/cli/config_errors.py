@@ -34,6 +34,9 @@ def explain(message: str, argument_names: ArgumentNames, class_names: Callable[[
         return f"{key}: unknown class {found[1]!r}; {nearest_class(found[1], class_names(key))}"
     if found := re.search(r"Importing '([^']+)' is not allowed", message):
         return f"{key}: {untrusted(found[1])}"
+    if found := re.search(r"Unable to load config (.+)", message):
+        group = key.partition(".")[0]
+        return f"{group}: expected its options by their names (--{group}.NAME VALUE), got {found[1]}"
     if "Not a valid subclass of" in message:
         return f"{key}: expected the name of a class, or class_path and init_args"
     if found := re.search(r"arguments are required: (.+)", message):

@@ -43,6 +43,7 @@ def fit_refused(refused, tmp_path):
         (["--budget.images", "1e6x"], ["budget.images", "expected int", "'1e6x'"]),
         (["--budget.images", "1.5e0"], ["budget.images", "expected int", "1.5"]),
         (["--budget.images", "0"], ["budget.images", "at least 1", "0"]),
+        (["--budget", "128"], ["error: budget: expected its options by their names (--budget.NAME VALUE), got '128'"]),
         (["--seed_everything", "-1"], ["seed_everything", "-1"]),
         (["--model", "VEA"], ["model", "'VEA'", "did you mean 'VAE'?"]),
         (["--data", "digit"], ["data", "'digit'", "did you mean 'Digits'?"]),
