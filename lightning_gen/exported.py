@@ -37,7 +37,7 @@ def write(content: dict[str, Any], key: str, folder: pathlib.Path, weights: str,
         source: where they come from, for the reader.
 
     Raises:
-        UserError: the folder holds something, or cannot be written to.
+        UserError: the folder holds something, or cannot be written to, or the disk is full.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"--out {folder}: expected a new or an empty folder")
@@ -45,7 +45,10 @@ def write(content: dict[str, Any], key: str, folder: pathlib.Path, weights: str,
     which = "ema" if averaged else content[key].get("weights", "live")
     description = {**content[key], "has_ema": False, "weights": which}
     with complete(folder / WEIGHTS_FILE) as path:
-        save_file(one_set(content["state_dict"], averaged), path, metadata={"format": "pt"})
+        try:
+            save_file(one_set(content["state_dict"], averaged), path, metadata={"format": "pt"})
+        except safetensors.SafetensorError as error:  # in which it wraps what the disk says
+            raise UserError(f"{folder / WEIGHTS_FILE}: cannot be written ({error})") from error
     with complete(folder / MODEL_FILE) as path:
         text = json.dumps({"lightning_gen": __version__, "source": source, **description}, indent=2)
         path.write_text(text + "\n", encoding="utf-8")

@@ -1,6 +1,8 @@
 """An exported folder stands for its checkpoint: the same samples, whichever weights were asked for, and nothing but plain data."""
 
 import json
+import resource
+import signal
 
 import pytest
 import torch
@@ -111,7 +113,7 @@ def describe(key, value):
             json.dumps({name: kept for name, kept in (described | {key: value}).items() if kept is not NOTHING})
         )
 
-    change.__name__ = f"{key}={value!r}"
+    change.__name__ = f"without {key}" if value is NOTHING else f"{key}={value!r}"
     return change
 
 
@@ -159,3 +161,16 @@ def test_a_damaged_or_forged_one_is_refused_in_one_line_that_names_it(folder, ch
         load_model(find_checkpoint(folder))
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_disk_that_is_full_is_one_line_and_leaves_no_weights(checkpoint, tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write beyond the limit fails as on a full disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(UserError, match=r"weights\.safetensors: cannot be written \([^\n]*$"):
+            export(checkpoint, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert not [*(tmp_path / "out").iterdir()]
