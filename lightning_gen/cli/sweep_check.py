@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 from typing import Any
 
 from lightning_gen import registry
@@ -70,12 +71,20 @@ def checked_members(grid: Grid, folder: pathlib.Path) -> list[Member]:
             raise UserError(f"{grid.path}: {error} (member {name})") from error
         except SystemExit as end:  # --help, --print_config
             raise UserError(f"{grid.path}: member {name}: expected options of a training, got one that prints something and ends") from end
+        except Exception as error:  # of somebody's own class, which its member would report likewise
+            raise UserError(f"{grid.path}: member {name} cannot be built: {_first(error)}") from error
         content = json.dumps(checker.plain_config(), sort_keys=True, default=str) + str(own.init_from)
         if content in known:
             raise UserError(f"{grid.path}: members {known[content]} and {name} are the same training; expected different ones")
         known[content] = name
         members.append(Member(tuple(options), values, _own_folder(folder, folder_name(options, values))))
     return members
+
+
+def _first(error: Exception) -> str:
+    """The first line of an error; of the parser's, which puts its own words around what a constructor raises, that of the cause."""
+    found = re.search(r"^Errors:\n *- (.*)", str(error), re.MULTILINE)
+    return (found[1] if found else str(error).partition("\n")[0]) or type(error).__name__
 
 
 def _own_folder(folder: pathlib.Path, name: str) -> pathlib.Path:

@@ -22,7 +22,7 @@ from lightning_gen.cli.sweep_grid import read_grid
 from lightning_gen.cli.sweep_report import report
 from lightning_gen.cli.sweep_runner import Row, Runner
 from lightning_gen.configs import SWEEPS, find_sweep
-from lightning_gen.errors import Preempted
+from lightning_gen.errors import Preempted, UserError
 from lightning_gen.models import VAE
 
 GRID = "parameters: {config: vae_digits, model.latent_dim: [4, 8], seed_everything: [0, 1]}\n"
@@ -56,6 +56,15 @@ def test_members_that_differ_by_their_seed_alone_are_built_once(grid, tmp_path, 
     monkeypatch.setattr(VAE, "build_decoder", lambda model, *parts, build=VAE.build_decoder: built.append(model) or build(model, *parts))
     checked_members(read_grid(tmp_path / grid()), tmp_path)
     assert len(built) == 2
+
+
+def test_whatever_a_members_own_class_raises_is_one_line_that_names_the_member(grid, tmp_path, monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(VAE, "build_decoder", fail)
+    with pytest.raises(UserError, match=r"grid\.yaml: member model.latent_dim=4, seed_everything=0 cannot be built: by zero$"):
+        checked_members(read_grid(tmp_path / grid()), tmp_path)
 
 
 def folders(outcome):
