@@ -87,6 +87,15 @@ def test_the_commands_and_the_call_of_the_page_on_scores_work(user, capsys):
     assert [line.partition("(")[0] for line in printed.splitlines()] == ["FD", "precision", "recall", "density", "coverage"]
 
 
+def test_the_commands_of_the_page_on_the_leaderboard_work(user, capsys):
+    for words in commands((DOCS / "leaderboard.md").read_text()):
+        run(words)
+    printed = capsys.readouterr().out
+    assert " is better" in printed or "cannot tell" in printed
+    assert "within tolerance" in printed
+    assert "vae_digits" in (user / "site" / "index.html").read_text()
+
+
 def test_the_cells_of_the_page_on_python_work(user, capsys):
     names: dict = {}
     for number, (_, cell) in enumerate(blocks((DOCS / "python.md").read_text(), "cell")):
